@@ -1,0 +1,81 @@
+#include "engine/block.h"
+
+#include <stdlib.h>
+
+struct block *block_new(uint32_t inline_bytes)
+{
+    size_t bytes = (sizeof(struct block) + inline_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    struct block *block = aligned_alloc(CACHE_LINE_BYTES, bytes);
+    CHECK(block != NULL);
+    *block = (struct block){
+        .magic = BLOCK_MAGIC,
+        .capacity_bytes = inline_bytes,
+        .records = block->inline_records,
+        .inline_bytes = inline_bytes,
+    };
+    return block;
+}
+
+void block_free(struct block **block_pointer)
+{
+    struct block *block = *block_pointer;
+    if (block == NULL)
+        return;
+    block_reset(block);
+    block->magic = 0;
+    free(block);
+    *block_pointer = NULL;
+}
+
+void block_reset(struct block *block)
+{
+    CHECK_MAGIC(block, BLOCK_MAGIC);
+    if (block->records != block->inline_records) {
+        free(block->records);
+        block->records = block->inline_records;
+        block->capacity_bytes = block->inline_bytes;
+    }
+    block->used_bytes = 0;
+    block->message_count = 0;
+}
+
+void block_attach(struct block *block, unsigned char **buffer, uint32_t capacity_bytes, uint32_t used_bytes,
+                  uint32_t message_count)
+{
+    CHECK_MAGIC(block, BLOCK_MAGIC);
+    CHECK(block->message_count == 0 && block->records == block->inline_records);
+    block->records = *buffer;
+    block->capacity_bytes = capacity_bytes;
+    block->used_bytes = used_bytes;
+    block->message_count = message_count;
+    *buffer = NULL;
+}
+
+uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, uint32_t count_max)
+{
+    const struct block *source = cursor->block;
+    uint32_t room = target->capacity_bytes - target->used_bytes;
+    uint32_t left = source->message_count - cursor->index;
+    uint32_t count = 0;
+    uint32_t bytes = 0;
+    if (left <= count_max && source->used_bytes - cursor->offset <= room) {
+        count = left;
+        bytes = source->used_bytes - cursor->offset;
+    } else {
+        while (count < left && count < count_max) {
+            uint32_t record = message_record_bytes(block_message_at(source, cursor->offset + bytes)->length);
+            if (record > room - bytes)
+                break;
+            bytes += record;
+            count++;
+        }
+    }
+    if (count == 0)
+        return 0;
+    memcpy(target->records + target->used_bytes, source->records + cursor->offset, bytes);
+    target->used_bytes += bytes;
+    target->message_count += count;
+    cursor->offset += bytes;
+    cursor->index += count;
+    return count;
+}

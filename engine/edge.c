@@ -1,0 +1,300 @@
+#include "engine/edge.h"
+
+#include <stdlib.h>
+
+/* Messages that had no room, as records in a buffer of their own; attached to an empty block when one comes back. */
+struct edge_spill {
+    struct edge_spill *next;
+    unsigned char *records;
+    uint32_t capacity_bytes;
+    uint32_t used_bytes;
+    uint32_t message_count;
+};
+
+static const uint32_t spill_bytes_min = 64 * 1024;
+
+struct edge *edge_new(uint32_t block_bytes, uint32_t block_count)
+{
+    CHECK(block_count > EDGE_RETURN_COUNT);
+    struct edge *edge = aligned_alloc(CACHE_LINE_BYTES, sizeof *edge);
+    CHECK(edge != NULL);
+    *edge = (struct edge){
+        .magic = EDGE_MAGIC,
+        .block_count = block_count,
+        .block_bytes = block_bytes,
+        .full = ring_new(block_count),
+        .empty = ring_new(block_count),
+        .blocks = calloc(block_count, sizeof(struct block *)),
+        .stash = calloc(block_count, sizeof(struct block *)),
+    };
+    CHECK(edge->blocks != NULL && edge->stash != NULL);
+    for (uint32_t i = 0; i < block_count; i++)
+        edge->stash[i] = edge->blocks[i] = block_new(block_bytes);
+    edge->stash_count = block_count;
+    return edge;
+}
+
+static void spill_drop_first(struct edge *edge)
+{
+    struct edge_spill *spill = edge->spill_first;
+    edge->spill_first = spill->next;
+    if (edge->spill_first == NULL)
+        edge->spill_last = NULL;
+    free(spill->records);
+    free(spill);
+}
+
+void edge_free(struct edge **edge_pointer)
+{
+    struct edge *edge = *edge_pointer;
+    if (edge == NULL)
+        return;
+    CHECK_MAGIC(edge, EDGE_MAGIC);
+    while (edge->spill_first != NULL)
+        spill_drop_first(edge);
+    for (uint32_t i = 0; i < edge->block_count; i++)
+        block_free(&edge->blocks[i]);
+    ring_free(&edge->full);
+    ring_free(&edge->empty);
+    free(edge->blocks);
+    free(edge->stash);
+    edge->magic = 0;
+    free(edge);
+    *edge_pointer = NULL;
+}
+
+/* ---- producer ---- */
+
+/* Empty blocks that came back are taken in when none is at hand, all at once: one look at the other's cache line for
+ * many blocks. */
+static bool have_empty(struct edge *edge)
+{
+    if (edge->stash_count > 0)
+        return true;
+    struct block *block;
+    while ((block = ring_take(edge->empty)) != NULL) {
+        block_reset(block);
+        edge->stash[edge->stash_count++] = block;
+    }
+    return edge->stash_count > 0;
+}
+
+static void publish(struct edge *edge, struct block *block)
+{
+    ring_put(edge->full, block); /* both rings have a slot for every block of the edge */
+    edge->published = true;
+}
+
+/* Before the owner's fence C: the consumer then either sees this when it gives a block back, or gave it back early
+ * enough for the owner's second look. Only the consumer takes the wish back. */
+void edge_want_room(struct edge *edge)
+{
+    atomic_store_explicit(&edge->starved, true, memory_order_relaxed);
+}
+
+bool edge_has_room(struct edge *edge)
+{
+    if (edge->spill_first == NULL && (edge->open != NULL || have_empty(edge)))
+        return true;
+    edge_want_room(edge);
+    return false;
+}
+
+/* Turns spilled buffers into blocks as far as there are empty ones. */
+static bool unspill(struct edge *edge)
+{
+    while (edge->spill_first != NULL && have_empty(edge)) {
+        struct edge_spill *spill = edge->spill_first;
+        struct block *block = edge->stash[--edge->stash_count];
+        block_attach(block, &spill->records, spill->capacity_bytes, spill->used_bytes, spill->message_count);
+        publish(edge, block);
+        spill_drop_first(edge);
+    }
+    return edge->spill_first == NULL;
+}
+
+static struct message *spill_reserve(struct edge *edge, uint32_t length)
+{
+    uint32_t record = message_record_bytes(length);
+    struct edge_spill *spill = edge->spill_last;
+    if (spill == NULL || spill->capacity_bytes - spill->used_bytes < record) {
+        uint32_t bytes = record > spill_bytes_min || edge->spill_last == NULL ? record : spill_bytes_min;
+        spill = calloc(1, sizeof *spill);
+        CHECK(spill != NULL);
+        spill->records = malloc(bytes);
+        CHECK(spill->records != NULL);
+        spill->capacity_bytes = bytes;
+        if (edge->spill_last == NULL)
+            edge->spill_first = spill;
+        else
+            edge->spill_last->next = spill;
+        edge->spill_last = spill;
+    }
+    return (struct message *)(void *)(spill->records + spill->used_bytes);
+}
+
+struct message *edge_reserve_slowly(struct edge *edge, uint32_t length)
+{
+    CHECK(length <= MESSAGE_LENGTH_MAX);
+    if (edge->open != NULL) {
+        struct message *message = block_reserve(edge->open, length);
+        if (message != NULL)
+            return message;
+        if (edge->open->message_count > 0)
+            publish(edge, edge->open);
+        else
+            edge->stash[edge->stash_count++] = edge->open;
+        edge->open = NULL;
+    }
+    bool long_one = message_record_bytes(length) > edge->block_bytes;
+    if (unspill(edge) && !long_one && have_empty(edge)) {
+        edge->open = edge->stash[--edge->stash_count];
+        struct message *message = block_reserve(edge->open, length);
+        CHECK(message != NULL);
+        return message;
+    }
+    return spill_reserve(edge, length);
+}
+
+void edge_commit_slowly(struct edge *edge, struct message *message, uint32_t length, int64_t time_ns)
+{
+    struct edge_spill *spill = edge->spill_last;
+    message->time_ns = time_ns;
+    message->length = length;
+    message->reserved = 0;
+    spill->used_bytes += message_record_bytes(length);
+    spill->message_count++;
+}
+
+uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t count_max)
+{
+    uint32_t count = 0;
+    while (count < count_max) {
+        const struct message *message = block_cursor_peek(cursor);
+        if (message == NULL || !edge_has_room(edge))
+            break;
+        uint32_t copied = edge->open != NULL ? block_copy_messages(edge->open, cursor, count_max - count) : 0;
+        if (copied == 0) { /* none fits: a new block, or a buffer of its own for a long message */
+            struct message *place = edge_reserve_slowly(edge, message->length);
+            memcpy(place->text, message->text, message->length);
+            if (edge->open != NULL)
+                block_commit(edge->open, place, message->length, message->time_ns);
+            else
+                edge_commit_slowly(edge, place, message->length, message->time_ns);
+            block_cursor_pop(cursor);
+            copied = 1;
+        }
+        count += copied;
+    }
+    uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_relaxed);
+    atomic_store_explicit(&edge->emitted_count, emitted + count, memory_order_release);
+    return count;
+}
+
+bool edge_flush(struct edge *edge)
+{
+    bool all = unspill(edge);
+    if (edge->open != NULL && edge->open->message_count > 0) {
+        /* The last empty block is filled up before it goes, unless nothing else is under way. */
+        if (have_empty(edge)) {
+            publish(edge, edge->open);
+            edge->open = NULL;
+        } else {
+            all = false;
+        }
+    }
+    if (!all)
+        edge_want_room(edge);
+    if (edge->published) {
+        edge->published = false;
+        if (edge->consumer_idle != NULL)
+            idle_wake(edge->consumer_idle);
+    }
+    return all;
+}
+
+void edge_end(struct edge *edge)
+{
+    atomic_store_explicit(&edge->ended, true, memory_order_release);
+    if (edge->consumer_idle != NULL)
+        idle_wake(edge->consumer_idle);
+}
+
+/* ---- consumer ---- */
+
+static void wake_starved_producer(struct edge *edge, size_t full_count_max)
+{
+    if (edge->producer_idle == NULL)
+        return;
+    atomic_thread_fence(memory_order_seq_cst); /* fence D: the blocks went back before; pairs with C in idle.c */
+    if (!atomic_load_explicit(&edge->starved, memory_order_relaxed) || ring_count(edge->full) > full_count_max)
+        return;
+    atomic_store_explicit(&edge->starved, false, memory_order_relaxed);
+    idle_wake(edge->producer_idle);
+}
+
+static void give_back(struct edge *edge, size_t full_count_max)
+{
+    for (uint32_t i = 0; i < edge->used_count; i++)
+        ring_put(edge->empty, edge->used[i]);
+    edge->used_count = 0;
+    wake_starved_producer(edge, full_count_max);
+}
+
+/*
+ * Without a fence: a producer that wants room and is not seen to here is seen to at the next look, for a consumer looks
+ * again and again until it rests; and before it rests it gives back all, with the fence.
+ */
+static bool producer_is_starved(const struct edge *edge)
+{
+    return atomic_load_explicit(&edge->starved, memory_order_relaxed);
+}
+
+void edge_settle(struct edge *edge)
+{
+    struct block *block = edge->cursor.block;
+    if (block == NULL || edge->cursor.index < block->message_count)
+        return;
+    uint64_t released = atomic_load_explicit(&edge->released_count, memory_order_relaxed) + block->message_count;
+    if (block->records != block->inline_records)
+        block_reset(block); /* a long message's memory is not kept */
+    edge->cursor = (struct block_cursor){0};
+    edge->used[edge->used_count++] = block;
+    atomic_store_explicit(&edge->released_count, released, memory_order_release);
+    if (edge->used_count == EDGE_RETURN_COUNT || producer_is_starved(edge))
+        give_back(edge, edge->block_count / 2);
+}
+
+const struct message *edge_peek_next_block(struct edge *edge)
+{
+    edge_settle(edge);
+    struct block *block = ring_take(edge->full);
+    if (block == NULL) {
+        if (producer_is_starved(edge))
+            give_back(edge, edge->block_count / 2);
+        return NULL;
+    }
+    edge->cursor = (struct block_cursor){.block = block};
+    return block_cursor_peek(&edge->cursor);
+}
+
+void edge_consumer_rests(struct edge *edge)
+{
+    give_back(edge, edge->block_count);
+}
+
+bool edge_has_ended(struct edge *edge)
+{
+    if (!atomic_load_explicit(&edge->ended, memory_order_acquire))
+        return false;
+    return edge_peek(edge) == NULL;
+}
+
+/* ---- anybody ---- */
+
+uint64_t edge_in_flight(const struct edge *edge)
+{
+    uint64_t released = atomic_load_explicit(&edge->released_count, memory_order_acquire);
+    uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_acquire);
+    return emitted - released;
+}

@@ -1,0 +1,79 @@
+/*
+ * millrace/function.h: what the author of a worker function includes.
+ *
+ * A function turns one message into any number of messages. Our own functions (pong, marketspread, ...) and those of
+ * an embedding program or a plugin are the same struct; there is no second, private interface.
+ *
+ * Threads: a worker opens one state of its function for itself and calls it from its own thread only, one message at
+ * a time. Two replicas of a worker have two states. A function needs no locks.
+ *
+ * Blocking: a call of `apply` holds up its worker and nobody else; it may take its time, but a stop of the topology
+ * waits for it.
+ */
+#ifndef MILLRACE_FUNCTION_H
+#define MILLRACE_FUNCTION_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of this interface. A struct made for another version is refused, by name, before anything starts. */
+#define MILLRACE_FUNCTION_ABI 1u
+
+/* How many counters a function may name. */
+#define MILLRACE_FUNCTION_COUNTER_MAX 16
+
+/* One call of `apply`. Valid during that call only; belongs to the worker. */
+struct millrace_call;
+
+/*
+ * What the worker offers to `apply`. Reached through the call, so that a plugin needs no symbol of ours.
+ *
+ * emit   sends `length` bytes (copied) to the output `choice` modulo the number of outputs, as Python's modulo does it:
+ *        -1 is the last one. Never blocks and never fails: the worker does not take another message until all outputs
+ *        have room again.
+ * fail   says that the message could not be handled and why (printf form; the text is copied, at most 255 bytes). The
+ *        worker logs, counts, and goes on. What was emitted before stays emitted.
+ * count  adds `n` to the function's counter `index` (an index of `counter_names`).
+ */
+struct millrace_host {
+    uint32_t abi_version;
+    uint32_t struct_bytes;
+    void (*emit)(struct millrace_call *call, int64_t choice, const void *data, size_t length);
+    void (*fail)(struct millrace_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    void (*count)(struct millrace_call *call, unsigned index, uint64_t n);
+};
+
+struct millrace_function {
+    uint32_t abi_version;  /* MILLRACE_FUNCTION_ABI */
+    uint32_t struct_bytes; /* sizeof(struct millrace_function) */
+
+    const char *name;    /* as users write it; compared without regard to case */
+    const char *title;   /* as metrics and logs write it: "Pong" */
+    const char *summary; /* one line for --help */
+
+    /* Names of what the function counts, ended by NULL; may be NULL. At most MILLRACE_FUNCTION_COUNTER_MAX. */
+    const char *const *counter_names;
+
+    /*
+     * Makes a state. May be NULL (then the state is NULL). Called before the topology starts, on the thread that starts
+     * it; may block. Returns 0, or -1 with a reason in `why` (at most `why_bytes`, NUL included).
+     */
+    int (*open)(void **state, char *why, size_t why_bytes);
+
+    /* Handles one message of `length` bytes. `data` is valid and constant during the call; it is not NUL-ended. */
+    void (*apply)(void *state, const struct millrace_host *host, struct millrace_call *call, const void *data,
+                  size_t length);
+
+    /* Frees a state. May be NULL. Called once, after the last `apply`. */
+    void (*close)(void *state);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

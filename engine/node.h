@@ -1,0 +1,166 @@
+/*
+ * node.h: what a node is.
+ *
+ * A node type is one const struct in one file: its options, its counters, its callbacks. A node is one of that type in
+ * a launch. The engine knows nothing else of it; a program learns its node types from one table (struct catalog).
+ *
+ * A node is a step: it takes what its inputs and sockets have, does a bounded batch, emits, and says how much it did.
+ * It never loops, sleeps or spins; the thread loop (node_loop.h) does.
+ */
+#ifndef ENGINE_NODE_H
+#define ENGINE_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/address.h"
+#include "engine/edge.h"
+#include "engine/log.h"
+#include "engine/options.h"
+#include "engine/stats.h"
+#include "engine/status.h"
+
+struct node;
+struct node_spec;
+struct topology_spec;
+struct topology;
+
+/* What flows over a link, seen from the side that knows the other's address. */
+enum link_kind {
+    LINK_NONE = 0,
+    LINK_PUT = 1,  /* sends messages to a queue */
+    LINK_GET = 2,  /* takes messages from a queue */
+    LINK_BARE = 4, /* sends bare messages to a sink or a metrics receiver */
+};
+
+/* One end of a link. Either `edge` is set (both ends are in this launch), or `address` is where the other end is. */
+struct port {
+    struct edge *edge;
+    const struct address *address; /* as the user gave it; NULL at the listening end */
+    enum link_kind kind;
+    const struct node *peer; /* with an edge: the node at the other end; NULL: the embedding program */
+};
+
+/* How far a stop has come. Set by the main thread, read by all; only goes up. */
+enum stop_phase {
+    STOP_NOT,
+    STOP_DRAIN,   /* sources stop; what is in flight goes on to its end */
+    STOP_ABANDON, /* the time is over: end now and count what remains */
+};
+
+struct node_type {
+    const char *name;    /* as on the command line: "mq" */
+    const char *title;   /* as in metrics and log files: "Messagequeue" */
+    const char *summary; /* one line for the help */
+
+    const struct option *options; /* parsed into config_bytes; ended by a row without a name */
+    size_t config_bytes;
+    const struct counter *counters; /* ended by a row without a name */
+    size_t state_bytes;             /* zeroed before open */
+
+    unsigned serves; /* link kinds that its ROLE_LISTEN addresses understand, or'ed */
+    bool reports;    /* sends metrics */
+    bool is_source;  /* feeds a launch: --exit-when-drained waits for its end */
+
+    /* Which kind of link the addresses of its ROLE_OUTPUT option are; LINK_NONE: what the other end understands, or
+     * LINK_PUT if that is not known. Pure. NULL: LINK_PUT. */
+    enum link_kind (*output_kind)(const void *config, const struct option *option);
+
+    /* Refuses what the option table cannot: pure, main thread, before anything is opened. May be NULL. */
+    enum status (*check)(const struct node_spec *node, const struct topology_spec *spec, struct error *error);
+
+    /* Acquires sockets and files; all nodes are opened before any starts. Main thread; may block; may fail, and then
+     * close is called. In a rehearsal (node->rehearsal) nothing that others would notice is done. */
+    enum status (*open)(struct node *node, struct error *error);
+
+    /* One bounded batch on the node's thread; must not block beyond its function or file. `now_ns` is monotonic. Sets
+     * node->deadline_ns to when it wants to be called again though nothing arrives, and node->done when it has ended:
+     * then everything it had is emitted and flushed or counted. Returns the work done, 0 for none. */
+    size_t (*step)(struct node *node, int64_t now_ns);
+
+    /* Gives back what open acquired. Main thread, after the node's thread has ended, or after a failed open. */
+    void (*close)(struct node *node);
+};
+
+/* Options that every node knows. */
+struct node_common {
+    struct address_list metrics_address;
+    int64_t stats_period_ns;
+    const char *vuid;
+    bool console_log;
+    bool file_log;
+    unsigned log_level; /* enum log_level */
+    uint64_t log_max_bytes;
+    const char *cpu_list;
+};
+
+extern const struct option node_common_options[];
+
+enum { NODE_NAME_BYTES = 96, NODE_VUID_BYTES = 64, NODE_NOTE_BYTES = 96 };
+
+struct node {
+    const struct node_type *type;
+    char name[NODE_NAME_BYTES]; /* for people: "worker NODE_2" */
+    char vuid[NODE_VUID_BYTES];
+    const char *function_title; /* the "func" of its metrics; type->title unless open sets another */
+    const struct node_common *common;
+    const void *config;
+    const struct topology_spec *spec;
+    void *state;
+    struct node_stats *stats;
+    struct log *log;
+    struct idle *idle; /* its thread's */
+    struct topology *topology;
+    bool rehearsal;
+    bool on_cycle; /* what it emits may come back to it through rings */
+
+    struct port *inputs; /* in the order of its ROLE_INPUT addresses; a listener's: one a producer in the launch */
+    size_t input_count;
+    struct port *outputs; /* in the order of its ROLE_OUTPUT addresses; a queue's: one a consumer in the launch */
+    size_t output_count;
+
+    /* Set by step; read by the thread loop. */
+    int64_t deadline_ns;
+    bool done;
+    char note[NODE_NOTE_BYTES]; /* what it has to say in its last line, beside its numbers; read after its end */
+
+    /* Writer: the node's thread, at its end. Readers: the main thread. Release / acquire. */
+    _Atomic bool ended;
+};
+
+/* ---- for callbacks ---- */
+
+/* Any thread. */
+enum stop_phase node_stop_phase(const struct node *node);
+
+/* The node's thread's poller (see idle_poller). */
+enum status node_poller(struct node *node, struct poller **poller, struct error *error) MUST_USE;
+
+/* Says goodbye on all output edges, after flushing them. False: an edge still has messages to flush. */
+bool node_end_outputs(struct node *node);
+
+/* Logs the node's latency totals: count and summed seconds of each decade. */
+void node_log_latency(const struct node *node);
+
+/* The sum of what is in flight on the node's edges. */
+uint64_t node_in_flight(const struct port *ports, size_t count);
+
+/* What the program adds to the engine: one const object, defined where the node types are. */
+struct command {
+    const char *name;
+    const char *usage; /* behind the name: "HOST:PORT COMMAND..." */
+    const char *summary;
+    const struct option *options; /* for the help; may be NULL */
+    /* `arguments` are those behind the command's name. Returns the exit status. */
+    int (*run)(int count, char **arguments);
+};
+
+struct catalog {
+    const struct node_type *const *node_types; /* ended by NULL */
+    const struct command *const *commands;     /* ended by NULL */
+    const struct node_type *reporter; /* the node that sends everybody's metrics; added when one has an address */
+};
+
+#endif

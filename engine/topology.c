@@ -1,0 +1,440 @@
+#include "engine/topology.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "engine/cpu_list.h"
+#include "engine/node_loop.h"
+
+struct topology {
+    const struct topology_spec *spec;
+    const struct catalog *catalog;
+    struct wiring wiring;
+    struct node *nodes;
+    struct node **node_pointers;
+    struct node_loop *loops;
+    struct edge **edges;
+    struct idle_crowd *crowd;
+    struct idle *application_idles; /* one a port of the embedding program */
+    struct node_common reporter_common;
+    size_t node_count;
+    size_t opened_count; /* nodes whose open was called */
+    int event_fd;
+    int64_t start_ns;
+    int64_t start_wall_ns;
+    /* Writers: whoever stops, by compare and exchange upwards. Readers: all. Release / acquire. */
+    _Atomic int stop_phase;
+    /* What topology_has_drained saw the last time. */
+    uint64_t drain_signature;
+    int64_t drain_since_ns; /* 0: not empty then */
+};
+
+/* ---- open ---- */
+
+static const char *listen_address(const struct node_spec *spec)
+{
+    for (const struct option *option = spec->type->options; option != NULL && option->name != NULL; option++) {
+        if (option->role != ROLE_LISTEN && option->role != ROLE_INPUT && option->role != ROLE_OUTPUT)
+            continue;
+        const struct address_list *list =
+            (const struct address_list *)(const void *)((const char *)spec->config + option->offset);
+        if (list->count > 0)
+            return list->items[0].text;
+    }
+    return "";
+}
+
+static enum status open_log(struct node *node, const char *address, struct error *error)
+{
+    struct log_settings settings = {
+        .node_name = node->name,
+        .address = address,
+        .console = node->common->console_log,
+        .file = node->common->file_log && !node->rehearsal,
+        .level = (enum log_level)node->common->log_level,
+        .file_bytes_max = node->common->log_max_bytes,
+    };
+    return log_open(&node->log, &settings, error);
+}
+
+static struct port *make_ports(const struct topology *topology, const struct wiring_port *wired, size_t count)
+{
+    struct port *ports = calloc(count + 1, sizeof *ports);
+    CHECK(ports != NULL);
+    for (size_t i = 0; i < count; i++) {
+        ports[i].address = wired[i].address;
+        ports[i].kind = wired[i].kind;
+        if (wired[i].edge != WIRING_NONE)
+            ports[i].edge = topology->edges[wired[i].edge];
+        if (wired[i].peer != WIRING_NONE)
+            ports[i].peer = &topology->nodes[wired[i].peer];
+    }
+    return ports;
+}
+
+static void note_end(struct node *node)
+{
+    uint64_t one = 1;
+    while (write(node->topology->event_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+/* Everything of a node but its own open. */
+static void prepare_node(struct topology *topology, size_t index, bool rehearsal)
+{
+    struct node *node = &topology->nodes[index];
+    const struct wiring_node *wired = &topology->wiring.nodes[index];
+    bool is_reporter = index == topology->spec->node_count;
+    const struct node_spec *spec = is_reporter ? NULL : &topology->spec->nodes[index];
+    node->type = is_reporter ? topology->catalog->reporter : spec->type;
+    memcpy(node->name, is_reporter ? "metrics" : spec->name, is_reporter ? sizeof "metrics" : sizeof spec->name);
+    if (!is_reporter)
+        memcpy(node->vuid, spec->vuid, sizeof spec->vuid);
+    node->function_title = node->type->title;
+    node->common = is_reporter ? &topology->reporter_common : &spec->common;
+    node->config = is_reporter ? NULL : spec->config;
+    node->spec = topology->spec;
+    node->topology = topology;
+    node->rehearsal = rehearsal;
+    node->on_cycle = wired->on_cycle;
+    node->deadline_ns = CLOCK_NEVER_NS;
+    node->state = calloc(1, node->type->state_bytes + 1);
+    node->stats = aligned_alloc(CACHE_LINE_BYTES, sizeof *node->stats);
+    CHECK(node->state != NULL && node->stats != NULL);
+    memset(node->stats, 0, sizeof *node->stats);
+    node->stats->definitions = node->type->counters;
+    for (const struct counter *row = node->type->counters; row != NULL && row->name != NULL; row++)
+        node->stats->definition_count++;
+    node->inputs = make_ports(topology, wired->inputs, wired->input_count);
+    node->input_count = wired->input_count;
+    node->outputs = make_ports(topology, wired->outputs, wired->output_count);
+    node->output_count = wired->output_count;
+
+    struct node_loop *loop = &topology->loops[index];
+    loop->nodes = &topology->node_pointers[index];
+    loop->node_count = 1;
+    loop->node_ended = note_end;
+    topology->node_pointers[index] = node;
+    node->idle = &loop->idle;
+    snprintf(loop->thread_name, sizeof loop->thread_name, "%.15s", node->name);
+}
+
+static void make_edges(struct topology *topology)
+{
+    const struct wiring *wiring = &topology->wiring;
+    topology->edges = calloc(wiring->edge_count + 1, sizeof(struct edge *));
+    CHECK(topology->edges != NULL);
+    for (size_t i = 0; i < wiring->edge_count; i++) {
+        const struct wiring_edge *wired = &wiring->edges[i];
+        struct edge *edge = edge_new(EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT);
+        struct idle *application =
+            &topology->application_idles[wired->application_port == WIRING_NONE ? 0 : wired->application_port];
+        edge->producer_idle = wired->producer == WIRING_NONE ? application : &topology->loops[wired->producer].idle;
+        edge->consumer_idle = wired->consumer == WIRING_NONE ? application : &topology->loops[wired->consumer].idle;
+        topology->edges[i] = edge;
+    }
+}
+
+static void *aligned_array(size_t count, size_t item_bytes)
+{
+    size_t bytes = ((count + 1) * item_bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    void *items = aligned_alloc(CACHE_LINE_BYTES, bytes);
+    CHECK(items != NULL);
+    memset(items, 0, bytes);
+    return items;
+}
+
+static void open_idles(struct topology *topology)
+{
+    topology->crowd = aligned_array(1, sizeof *topology->crowd);
+    topology->crowd->processor_count = (int)cpu_usable_count();
+    for (size_t i = 0; i < topology->node_count; i++)
+        idle_open(&topology->loops[i].idle, topology->crowd);
+    for (size_t i = 0; i < topology->spec->application_port_count; i++)
+        idle_open(&topology->application_idles[i], topology->crowd);
+}
+
+static struct topology *allocate(const struct topology_spec *spec, const struct catalog *catalog)
+{
+    struct topology *topology = calloc(1, sizeof *topology);
+    CHECK(topology != NULL);
+    topology->spec = spec;
+    topology->catalog = catalog;
+    topology->event_fd = -1;
+    options_set_defaults(node_common_options, &topology->reporter_common);
+    return topology;
+}
+
+static enum status open_nodes(struct topology *topology, struct error *error)
+{
+    for (size_t i = 0; i < topology->node_count; i++) {
+        struct node *node = &topology->nodes[i];
+        const char *address = i < topology->spec->node_count ? listen_address(&topology->spec->nodes[i]) : "";
+        enum status status = open_log(node, address, error);
+        if (status == STATUS_OK) {
+            topology->opened_count = i + 1;
+            status = node->type->open(node, error);
+        }
+        if (status != STATUS_OK) {
+            error_prefix(error, "%s", node->name);
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status check_processors(const struct topology_spec *spec, struct error *error)
+{
+    for (size_t i = 0; i < spec->node_count; i++) {
+        int cpu;
+        const struct node_spec *node = &spec->nodes[i];
+        if (node->common.cpu_list != NULL &&
+            cpu_list_pick(node->common.cpu_list, node->cpu_index, &cpu, error) != STATUS_OK) {
+            error_prefix(error, "%s", node->name);
+            return STATUS_USAGE;
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status topology_open(struct topology **topology_pointer, const struct topology_spec *spec,
+                          const struct catalog *catalog, bool rehearsal, struct error *error)
+{
+    struct topology *topology = allocate(spec, catalog);
+    enum status status = check_processors(spec, error);
+    if (status == STATUS_OK)
+        status = wiring_make(&topology->wiring, spec, error);
+    if (status == STATUS_OK) {
+        topology->node_count = topology->wiring.node_count;
+        topology->nodes = aligned_array(topology->node_count, sizeof *topology->nodes);
+        topology->node_pointers = aligned_array(topology->node_count, sizeof *topology->node_pointers);
+        topology->loops = aligned_array(topology->node_count, sizeof *topology->loops);
+        topology->application_idles = aligned_array(spec->application_port_count, sizeof(struct idle));
+        topology->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        open_idles(topology);
+        make_edges(topology);
+        for (size_t i = 0; i < topology->node_count; i++)
+            prepare_node(topology, i, rehearsal);
+        status = topology->event_fd >= 0 ? open_nodes(topology, error)
+                                         : error_set_errno(error, errno, "cannot make an event descriptor");
+    }
+    *topology_pointer = topology;
+    if (status != STATUS_OK)
+        topology_close(topology_pointer);
+    return status;
+}
+
+/* ---- start and stop ---- */
+
+static enum status start_loop(struct topology *topology, size_t index, struct error *error)
+{
+    enum status status = node_loop_start(&topology->loops[index], error);
+    if (status != STATUS_OK || index >= topology->spec->node_count)
+        return status;
+    const struct node_spec *node = &topology->spec->nodes[index];
+    int cpu;
+    if (node->common.cpu_list == NULL ||
+        cpu_list_pick(node->common.cpu_list, node->cpu_index, &cpu, error) != STATUS_OK)
+        return STATUS_OK;
+    return cpu_bind(topology->loops[index].thread, cpu, error);
+}
+
+enum status topology_start(struct topology *topology, struct error *error)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    topology->start_ns = clock_monotonic_ns();
+    topology->start_wall_ns = clock_wall_ns();
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
+    enum status status = STATUS_OK;
+    /* Sources come first on the command line as often as not; consumers are started before them. */
+    for (size_t i = topology->node_count; i-- > 0 && status == STATUS_OK;)
+        status = start_loop(topology, i, error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+void topology_stop(struct topology *topology, enum stop_phase phase)
+{
+    int current = atomic_load_explicit(&topology->stop_phase, memory_order_relaxed);
+    while (current < (int)phase && !atomic_compare_exchange_weak_explicit(&topology->stop_phase, &current, (int)phase,
+                                                                          memory_order_acq_rel, memory_order_relaxed))
+        continue;
+    for (size_t i = 0; i < topology->node_count; i++)
+        idle_wake(&topology->loops[i].idle);
+    for (size_t i = 0; i < topology->spec->application_port_count && topology->application_idles != NULL; i++)
+        idle_wake(&topology->application_idles[i]);
+}
+
+enum stop_phase topology_stop_phase(const struct topology *topology)
+{
+    return (enum stop_phase)atomic_load_explicit(&topology->stop_phase, memory_order_acquire);
+}
+
+enum stop_phase node_stop_phase(const struct node *node)
+{
+    return topology_stop_phase(node->topology);
+}
+
+int topology_event_fd(const struct topology *topology)
+{
+    return topology->event_fd;
+}
+
+bool topology_all_ended(struct topology *topology)
+{
+    uint64_t count;
+    while (read(topology->event_fd, &count, sizeof count) < 0 && errno == EINTR)
+        continue;
+    for (size_t i = 0; i < topology->node_count; i++)
+        if (!atomic_load_explicit(&topology->nodes[i].ended, memory_order_acquire))
+            return false;
+    return true;
+}
+
+/* ---- drained? ---- */
+
+struct drain_look {
+    bool empty;
+    bool sockets;
+    uint64_t signature;
+};
+
+static struct drain_look look(const struct topology *topology)
+{
+    struct drain_look seen = {.empty = true};
+    bool has_source = false;
+    for (size_t i = 0; i < topology->spec->node_count; i++) {
+        const struct node *node = &topology->nodes[i];
+        if (!node->type->is_source && !node->type->reports)
+            continue; /* metrics are no part of what is fed */
+        bool ended = atomic_load_explicit(&node->ended, memory_order_acquire);
+        has_source = has_source || node->type->is_source;
+        if (node->type->is_source && !ended)
+            seen.empty = false;
+        if (stats_get(&node->stats->queued_count) > 0)
+            seen.empty = false;
+        seen.signature += stats_get(&node->stats->in_count) + stats_get(&node->stats->out_count);
+        for (size_t j = 0; j < node->output_count; j++)
+            seen.sockets = seen.sockets || (node->outputs[j].edge == NULL && node->outputs[j].peer != NULL);
+        for (size_t j = 0; j < node->input_count; j++)
+            seen.sockets = seen.sockets || node->inputs[j].edge == NULL;
+    }
+    for (size_t i = 0; i < topology->wiring.edge_count; i++) {
+        const struct edge *edge = topology->edges[i];
+        if (topology->wiring.edges[i].producer == topology->spec->node_count)
+            continue;
+        seen.signature += atomic_load_explicit(&edge->emitted_count, memory_order_acquire);
+        if (edge_in_flight(edge) > 0)
+            seen.empty = false;
+    }
+    seen.empty = seen.empty && has_source;
+    return seen;
+}
+
+bool topology_has_drained(struct topology *topology, int64_t now_ns)
+{
+    struct drain_look seen = look(topology);
+    if (!seen.empty) {
+        topology->drain_since_ns = 0;
+        return false;
+    }
+    if (topology->drain_since_ns == 0 || topology->drain_signature != seen.signature) {
+        topology->drain_since_ns = now_ns;
+        topology->drain_signature = seen.signature;
+        return false;
+    }
+    /* Empty twice, and nothing moved between: with rings nothing can be anywhere, for a message is on the next edge
+     * before it leaves the one before. Over sockets a datagram may still be on its way. */
+    return now_ns - topology->drain_since_ns >= (seen.sockets ? NS_PER_S : 10 * NS_PER_MS);
+}
+
+/* ---- close ---- */
+
+static void close_node(struct node *node, bool opened)
+{
+    if (opened)
+        node->type->close(node);
+    log_close(&node->log);
+    free(node->state);
+    free(node->stats);
+    free(node->inputs);
+    free(node->outputs);
+}
+
+void topology_close(struct topology **topology_pointer)
+{
+    struct topology *topology = *topology_pointer;
+    if (topology == NULL)
+        return;
+    topology_stop(topology, STOP_ABANDON);
+    for (size_t i = 0; i < topology->node_count; i++)
+        node_loop_join(&topology->loops[i]);
+    for (size_t i = 0; i < topology->node_count; i++)
+        close_node(&topology->nodes[i], i < topology->opened_count);
+    for (size_t i = 0; i < topology->node_count; i++)
+        idle_close(&topology->loops[i].idle);
+    for (size_t i = 0; i < topology->wiring.edge_count && topology->edges != NULL; i++)
+        edge_free(&topology->edges[i]);
+    if (topology->event_fd >= 0)
+        close(topology->event_fd);
+    options_free(node_common_options, &topology->reporter_common);
+    wiring_free(&topology->wiring);
+    free(topology->nodes);
+    free(topology->node_pointers);
+    free(topology->loops);
+    free(topology->edges);
+    free(topology->application_idles);
+    free(topology->crowd);
+    free(topology);
+    *topology_pointer = NULL;
+}
+
+/* ---- for looking at ---- */
+
+const struct wiring *topology_wiring(const struct topology *topology)
+{
+    return &topology->wiring;
+}
+
+struct node *const *topology_nodes(const struct topology *topology, size_t *count)
+{
+    *count = topology->node_count;
+    return topology->node_pointers;
+}
+
+int64_t topology_start_ns(const struct topology *topology)
+{
+    return topology->start_ns;
+}
+
+int64_t topology_start_wall_ns(const struct topology *topology)
+{
+    return topology->start_wall_ns;
+}
+
+static size_t application_edge_index(const struct topology *topology, size_t port)
+{
+    for (size_t i = 0; i < topology->wiring.edge_count; i++)
+        if (topology->wiring.edges[i].application_port == port)
+            return i;
+    CHECK(port < topology->spec->application_port_count);
+    return WIRING_NONE;
+}
+
+struct edge *topology_application_edge(const struct topology *topology, size_t index)
+{
+    return topology->edges[application_edge_index(topology, index)];
+}
+
+struct idle *topology_application_idle(const struct topology *topology, size_t index)
+{
+    return &topology->application_idles[index];
+}

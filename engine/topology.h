@@ -1,0 +1,54 @@
+/*
+ * topology.h: a graph of nodes, from specification to end.
+ *
+ *   open    wires, makes edges, opens every node (sockets, files): all mistakes show here, before anything runs
+ *   start   one thread a node
+ *   stop    sources stop, the rest flows to its end (STOP_DRAIN); or everything ends now (STOP_ABANDON)
+ *   close   joins the threads, closes the nodes
+ *
+ * All calls from one thread (the one that opened it), unless said otherwise.
+ */
+#ifndef ENGINE_TOPOLOGY_H
+#define ENGINE_TOPOLOGY_H
+
+#include <stdio.h>
+
+#include "engine/node.h"
+#include "engine/topology_spec.h"
+#include "engine/wiring.h"
+
+/* `spec` and `catalog` must outlive the topology. `rehearsal`: only to see whether it could start. */
+enum status topology_open(struct topology **topology, const struct topology_spec *spec, const struct catalog *catalog,
+                          bool rehearsal, struct error *error) MUST_USE;
+enum status topology_start(struct topology *topology, struct error *error) MUST_USE;
+
+/* Any thread. Asking for less than what was asked before changes nothing. */
+void topology_stop(struct topology *topology, enum stop_phase phase);
+enum stop_phase topology_stop_phase(const struct topology *topology);
+
+/* Readable (poll) when a node has ended since the last topology_all_ended. */
+int topology_event_fd(const struct topology *topology);
+bool topology_all_ended(struct topology *topology);
+
+/* Whether the sources are done and everything they fed has left the graph. Exact where nodes are joined by rings: ask
+ * twice, at least 10 ms apart; it compares with what it saw the last time. Where they are joined by sockets, nothing
+ * must have moved for a second. */
+bool topology_has_drained(struct topology *topology, int64_t now_ns);
+
+/* Joins and closes; ends what has not ended. */
+void topology_close(struct topology **topology);
+
+/* ---- for looking at ---- */
+
+const struct wiring *topology_wiring(const struct topology *topology);
+/* All nodes, the reporter (if any) last. */
+struct node *const *topology_nodes(const struct topology *topology, size_t *count);
+/* Monotonic and wall time of the start. */
+int64_t topology_start_ns(const struct topology *topology);
+int64_t topology_start_wall_ns(const struct topology *topology);
+
+/* The edge that ends at the embedding program's port `index`, and the idle that the program rests on there. */
+struct edge *topology_application_edge(const struct topology *topology, size_t index);
+struct idle *topology_application_idle(const struct topology *topology, size_t index);
+
+#endif

@@ -1,0 +1,116 @@
+#include "nodes/dispatch.h"
+
+#include <stdlib.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+
+enum { DISPATCH_BATCH_MAX = 2048 }; /* messages a step */
+static const int64_t ahead_ns = 20 * NS_PER_MS;
+
+void dispatch_open(struct dispatch *dispatch, struct node *node)
+{
+    *dispatch = (struct dispatch){.node = node, .targets = calloc(node->output_count + 1, sizeof *dispatch->targets)};
+    CHECK(dispatch->targets != NULL);
+    for (size_t i = 0; i < node->output_count; i++)
+        dispatch->targets[i] = (struct dispatch_target){
+            .edge = node->outputs[i].edge, .credit = DISPATCH_AHEAD_MIN, .ahead_max = DISPATCH_AHEAD_MIN};
+}
+
+void dispatch_close(struct dispatch *dispatch)
+{
+    free(dispatch->targets);
+    *dispatch = (struct dispatch){0};
+}
+
+/* Looks at a worker's progress when its credit is used up. */
+static void renew_credit(struct dispatch_target *target, int64_t now_ns)
+{
+    uint64_t released = atomic_load_explicit(&target->edge->released_count, memory_order_acquire);
+    uint64_t emitted = atomic_load_explicit(&target->edge->emitted_count, memory_order_relaxed);
+    uint64_t progress = released - target->released_count;
+    if (progress > 0) {
+        int64_t elapsed_ns = now_ns > target->looked_ns ? now_ns - target->looked_ns : 1;
+        double expected = (double)progress * (double)ahead_ns / (double)elapsed_ns;
+        target->ahead_max = expected < DISPATCH_AHEAD_MIN ? DISPATCH_AHEAD_MIN
+                            : expected > 1e9              ? UINT64_C(1000000000)
+                                                          : (uint64_t)expected;
+        target->released_count = released;
+        target->looked_ns = now_ns;
+    }
+    uint64_t held = emitted - released;
+    target->credit = held < target->ahead_max ? target->ahead_max - held : 0;
+}
+
+static bool may_take(struct dispatch_target *target, int64_t now_ns)
+{
+    if (target->credit == 0)
+        renew_credit(target, now_ns);
+    if (target->credit > 0)
+        return edge_has_room(target->edge);
+    edge_want_room(target->edge); /* its progress wakes us */
+    return false;
+}
+
+/* Messages put by one batch share a time, so latencies come in runs. */
+static void record_run(struct node_stats *stats, struct block_cursor from, uint64_t count, int64_t now_ns)
+{
+    int64_t run_time_ns = 0;
+    uint64_t run_count = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const struct message *message = block_cursor_peek(&from);
+        if (message->time_ns != run_time_ns) {
+            histogram_record(&stats->latency, now_ns - run_time_ns, run_count);
+            run_time_ns = message->time_ns;
+            run_count = 0;
+        }
+        run_count++;
+        block_cursor_pop(&from);
+    }
+    histogram_record(&stats->latency, now_ns - run_time_ns, run_count);
+}
+
+static uint64_t give(struct dispatch *dispatch, struct dispatch_target *target, struct message_store *store,
+                     uint64_t share, int64_t now_ns)
+{
+    struct node_stats *stats = dispatch->node->stats;
+    uint64_t most = share < target->credit ? share : target->credit;
+    struct block_cursor *cursor = message_store_cursor(store);
+    struct block_cursor before = *cursor;
+    uint32_t given = edge_emit_run(target->edge, cursor, most < UINT32_MAX ? (uint32_t)most : UINT32_MAX);
+    if (given == 0)
+        return 0;
+    uint32_t bytes = cursor->offset - before.offset;
+    target->credit -= given;
+    stats_add(&stats->out_count, given);
+    record_run(stats, before, given, now_ns);
+    message_store_taken(store, given, bytes);
+    return given;
+}
+
+/* One round: each worker that has room gets its share of what is there. */
+static uint64_t give_round(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
+{
+    size_t count = dispatch->node->output_count;
+    uint64_t share = (store->message_count + count - 1) / count;
+    uint64_t given = 0;
+    for (size_t i = 0; i < count && store->message_count > 0; i++) {
+        size_t index = dispatch->next_target;
+        dispatch->next_target = index + 1 < count ? index + 1 : 0;
+        if (may_take(&dispatch->targets[index], now_ns))
+            given += give(dispatch, &dispatch->targets[index], store, share, now_ns);
+    }
+    return given;
+}
+
+uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
+{
+    uint64_t given = 0;
+    uint64_t round;
+    while (store->message_count > 0 && given < DISPATCH_BATCH_MAX && dispatch->node->output_count > 0 &&
+           (round = give_round(dispatch, store, now_ns)) > 0)
+        given += round;
+    for (size_t i = 0; i < dispatch->node->output_count; i++)
+        edge_flush(dispatch->targets[i].edge);
+    return given;
+}

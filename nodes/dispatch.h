@@ -1,0 +1,37 @@
+/*
+ * dispatch.h: from a queue's store to the workers that take from it by rings. The queue's thread.
+ *
+ * Workers ask for messages by having room. How much a worker may hold in advance follows how fast it has been: what it
+ * does in some 20 ms, at least DISPATCH_AHEAD_MIN messages. So a fast worker gets full blocks, a slow one does not sit
+ * on messages that another could do, and a stop finds little under way.
+ */
+#ifndef NODES_DISPATCH_H
+#define NODES_DISPATCH_H
+
+#include "engine/node.h"
+#include "nodes/message_store.h"
+
+enum { DISPATCH_AHEAD_MIN = 32 };
+
+struct dispatch_target {
+    struct edge *edge;
+    uint64_t credit;         /* messages it may get before its progress is looked at again */
+    uint64_t ahead_max;      /* what it may hold in advance */
+    uint64_t released_count; /* its progress when last looked at */
+    int64_t looked_ns;
+};
+
+struct dispatch {
+    struct node *node;
+    struct dispatch_target *targets; /* one an output of the node */
+    size_t next_target;
+};
+
+void dispatch_open(struct dispatch *dispatch, struct node *node);
+void dispatch_close(struct dispatch *dispatch);
+
+/* Hands out a bounded batch, oldest first, evenly among those that have room; counts it and its latency (from when a
+ * message was put to now), and publishes it. Returns how many. */
+uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, int64_t now_ns);
+
+#endif

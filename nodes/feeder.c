@@ -1,0 +1,339 @@
+/*
+ * The feeder: lines of files, one of each file in turn, stamped with the time and put to a queue.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "engine/node.h"
+#include "nodes/line_reader.h"
+#include "nodes/node_types.h"
+#include "nodes/outlet.h"
+
+struct feeder_config {
+    struct address_list address;
+    struct text_list path;
+    int64_t delay_ns;
+    uint64_t rate;
+    uint64_t line_bytes_max;
+};
+
+#define FEEDER(member) offsetof(struct feeder_config, member)
+
+static const struct option feeder_options[] = {
+    {"address", OPTION_ADDRESSES, FEEDER(address), "127.0.0.1:10000", .value_name = "ADDRESS",
+     .help = "the queue to feed; of several, each gets every message", .role = ROLE_OUTPUT},
+    {"path", OPTION_TEXTS, FEEDER(path), .value_name = "FILE", .help = "a file of messages, one a line",
+     .required = true},
+    {"delay", OPTION_SECONDS, FEEDER(delay_ns), "0", 0, 3600, .value_name = "SECONDS",
+     .help = "wait after each message"},
+    {"rate", OPTION_COUNT, FEEDER(rate), "0", 0, 1e9, .value_name = "COUNT",
+     .help = "messages a second, evenly; 0: as fast as the queue takes them"},
+    {"max-message", OPTION_BYTES, FEEDER(line_bytes_max), "16M", 1, 1 << 29, .value_name = "BYTES",
+     .help = "longer lines are left out, and counted"},
+    {0},
+};
+
+enum feeder_counter {
+    COUNTER_BLANK,
+    COUNTER_TOO_LONG,
+    COUNTER_READ_ERRORS,
+    COUNTER_LOST,
+    COUNTER_UNCONFIRMED,
+    COUNTER_RESENT
+};
+
+static const struct counter feeder_counters[] = {
+    [COUNTER_BLANK] = {"blank_lines", "lines with nothing in them", false},
+    [COUNTER_TOO_LONG] = {"too_long", "lines above --max-message", false},
+    [COUNTER_READ_ERRORS] = {"read_errors", "files that could not be read to their end", false},
+    [COUNTER_LOST] = {"lost", "messages that the queue certainly did not take", true},
+    [COUNTER_UNCONFIRMED] = {"unconfirmed", "PUTs that were not answered", false},
+    [COUNTER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
+    {0},
+};
+
+struct feeder {
+    struct node *node;
+    const struct feeder_config *config;
+    struct line_reader **readers; /* those of files at their end are NULL */
+    size_t reader_count;
+    size_t open_count;
+    size_t next_reader;
+    struct outlet **outlets;
+    size_t outlet_count;
+    char *message; /* the line as it goes out */
+    size_t message_capacity;
+    int64_t start_ns;
+    int64_t next_ns; /* when the next message is due, with --delay or --rate */
+    bool outputs_ended;
+};
+
+enum { STEP_MESSAGE_MAX = 64, STAMP_BYTES_MAX = 40 };
+enum { SOH = '\x01' };
+
+/* ---- one line ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f'); /* what Python's strip() takes */
+}
+
+static void strip(const char **text, size_t *length, bool (*is_stripped)(char))
+{
+    while (*length > 0 && is_stripped((*text)[0])) {
+        (*text)++;
+        (*length)--;
+    }
+    while (*length > 0 && is_stripped((*text)[*length - 1]))
+        (*length)--;
+}
+
+static bool is_quote(char c)
+{
+    return c == '"';
+}
+
+static bool is_soh(char c)
+{
+    return c == SOH;
+}
+
+/* Epoch seconds with six digits of fraction: printf of a double of this size costs ten times as much. */
+static size_t write_time(char *out, int64_t wall_ns)
+{
+    return (size_t)snprintf(out, STAMP_BYTES_MAX, "%lld.%06lld", (long long)(wall_ns / NS_PER_S),
+                            (long long)(wall_ns % NS_PER_S / NS_PER_US));
+}
+
+static const char stamp_tag[] = {SOH, '9', '9', '9', '='};
+
+/* The line as it goes out: quotes and SOHs off, the feed time on, quotes on. */
+static size_t stamp(struct feeder *feeder, const char *line, size_t length)
+{
+    strip(&line, &length, is_quote);
+    strip(&line, &length, is_soh);
+    if (feeder->message_capacity < length + STAMP_BYTES_MAX + 16) {
+        feeder->message_capacity = 2 * length + STAMP_BYTES_MAX + 16;
+        free(feeder->message);
+        feeder->message = malloc(feeder->message_capacity);
+        CHECK(feeder->message != NULL);
+    }
+    char *out = feeder->message;
+    *out++ = '"';
+    memcpy(out, line, length);
+    out += length;
+    memcpy(out, stamp_tag, sizeof stamp_tag);
+    out += sizeof stamp_tag;
+    out += write_time(out, clock_wall_ns());
+    *out++ = SOH;
+    *out++ = '"';
+    return (size_t)(out - feeder->message);
+}
+
+/* ---- reading in turn ---- */
+
+static void close_reader(struct feeder *feeder, size_t index)
+{
+    line_reader_close(&feeder->readers[index]);
+    feeder->open_count--;
+}
+
+/* The next line that is not blank, of the file whose turn it is. False: all files are at their end. */
+static bool next_line(struct feeder *feeder, const char **line, size_t *length)
+{
+    struct node_stats *stats = feeder->node->stats;
+    while (feeder->open_count > 0) {
+        size_t index = feeder->next_reader;
+        struct line_reader *reader = feeder->readers[index];
+        struct error error = {0};
+        if (reader != NULL) {
+            uint64_t too_long = line_reader_too_long_count(reader);
+            enum status status = line_reader_next(reader, line, length, &error);
+            stats_add(&stats->counters[COUNTER_TOO_LONG], line_reader_too_long_count(reader) - too_long);
+            if (status == STATUS_OK) {
+                strip(line, length, is_blank);
+                if (*length == 0) {
+                    stats_count(stats, COUNTER_BLANK);
+                    continue; /* the same file's next line has the turn */
+                }
+            } else {
+                if (status != STATUS_CLOSED) {
+                    stats_count(stats, COUNTER_READ_ERRORS);
+                    log_line(feeder->node->log, LOG_ERROR, "%s", error.text);
+                }
+                close_reader(feeder, index);
+                reader = NULL;
+            }
+        }
+        feeder->next_reader = index + 1 < feeder->reader_count ? index + 1 : 0;
+        if (reader != NULL)
+            return true;
+    }
+    return false;
+}
+
+/* ---- pace ---- */
+
+static bool is_due(const struct feeder *feeder, int64_t now_ns)
+{
+    return now_ns >= feeder->next_ns;
+}
+
+static void schedule_next(struct feeder *feeder, int64_t now_ns)
+{
+    const struct feeder_config *config = feeder->config;
+    if (config->rate > 0) /* by the count, so that the mean rate is exact */
+        feeder->next_ns = feeder->start_ns + (int64_t)((double)(stats_get(&feeder->node->stats->in_count)) *
+                                                       (double)NS_PER_S / (double)config->rate);
+    if (config->delay_ns > 0 && feeder->next_ns < now_ns + config->delay_ns)
+        feeder->next_ns = now_ns + config->delay_ns;
+}
+
+static bool outputs_have_room(const struct feeder *feeder)
+{
+    for (size_t i = 0; i < feeder->outlet_count; i++)
+        if (!outlet_has_room(feeder->outlets[i]))
+            return false;
+    return true;
+}
+
+static size_t feed(struct feeder *feeder, int64_t now_ns)
+{
+    struct node_stats *stats = feeder->node->stats;
+    size_t fed = 0;
+    const char *line;
+    size_t length;
+    while (fed < STEP_MESSAGE_MAX && is_due(feeder, now_ns) && outputs_have_room(feeder) &&
+           next_line(feeder, &line, &length)) {
+        size_t message_length = stamp(feeder, line, length);
+        for (size_t i = 0; i < feeder->outlet_count; i++)
+            outlet_emit(feeder->outlets[i], feeder->message, (uint32_t)message_length, now_ns);
+        stats_add(&stats->in_count, 1);
+        stats_add(&stats->out_count, feeder->outlet_count);
+        schedule_next(feeder, now_ns);
+        fed++;
+    }
+    return fed;
+}
+
+/* ---- the end ---- */
+
+static void tell_end(struct feeder *feeder, int64_t now_ns)
+{
+    struct node *node = feeder->node;
+    if (node->note[0] != '\0')
+        return;
+    double seconds = (double)(now_ns - feeder->start_ns) / (double)NS_PER_S;
+    uint64_t count = stats_get(&node->stats->in_count);
+    snprintf(node->note, sizeof node->note, "fed %llu messages in %.3f s, %.0f a second", (unsigned long long)count,
+             seconds, seconds > 0 ? (double)count / seconds : 0.0);
+    log_line(node->log, LOG_INFO, "%s", node->note);
+}
+
+static uint64_t show_counts(struct feeder *feeder)
+{
+    struct node_stats *stats = feeder->node->stats;
+    struct outlet_counts sum = {0};
+    uint64_t held = 0;
+    for (size_t i = 0; i < feeder->outlet_count; i++) {
+        struct outlet_counts counts = outlet_counts(feeder->outlets[i]);
+        sum.lost_count += counts.lost_count;
+        sum.unconfirmed_count += counts.unconfirmed_count;
+        sum.resent_count += counts.resent_count;
+        held += outlet_held_count(feeder->outlets[i]);
+    }
+    stats_set(&stats->queued_count, held);
+    stats_set(&stats->counters[COUNTER_LOST], sum.lost_count);
+    stats_set(&stats->counters[COUNTER_UNCONFIRMED], sum.unconfirmed_count);
+    stats_set(&stats->counters[COUNTER_RESENT], sum.resent_count);
+    return held;
+}
+
+static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held, int64_t now_ns)
+{
+    struct node *node = feeder->node;
+    tell_end(feeder, now_ns);
+    if (phase == STOP_ABANDON) {
+        node->done = true;
+        return;
+    }
+    if (!feeder->outputs_ended)
+        feeder->outputs_ended = node_end_outputs(node);
+    node->done = feeder->outputs_ended && held == 0;
+}
+
+/* ---- callbacks ---- */
+
+static enum status feeder_open(struct node *node, struct error *error)
+{
+    struct feeder *feeder = node->state;
+    feeder->node = node;
+    feeder->config = node->config;
+    feeder->reader_count = feeder->config->path.count;
+    feeder->readers = calloc(feeder->reader_count + 1, sizeof(struct line_reader *));
+    feeder->outlets = calloc(node->output_count + 1, sizeof(struct outlet *));
+    CHECK(feeder->readers != NULL && feeder->outlets != NULL);
+    for (size_t i = 0; i < feeder->reader_count; i++) {
+        enum status status =
+            line_reader_open(&feeder->readers[i], feeder->config->path.items[i], feeder->config->line_bytes_max, error);
+        if (status != STATUS_OK) {
+            error_prefix(error, "--path");
+            return status;
+        }
+        feeder->open_count++;
+    }
+    for (size_t i = 0; i < node->output_count; i++) {
+        feeder->outlet_count = i + 1;
+        enum status status = outlet_open(&feeder->outlets[i], node, &node->outputs[i], error);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static size_t feeder_step(struct node *node, int64_t now_ns)
+{
+    struct feeder *feeder = node->state;
+    enum stop_phase phase = node_stop_phase(node);
+    if (feeder->start_ns == 0)
+        feeder->start_ns = feeder->next_ns = now_ns;
+    size_t fed = phase == STOP_NOT ? feed(feeder, now_ns) : 0;
+    node->deadline_ns = feeder->next_ns > now_ns && phase == STOP_NOT ? feeder->next_ns : CLOCK_NEVER_NS;
+    for (size_t i = 0; i < feeder->outlet_count; i++) {
+        int64_t output_ns = outlet_flush(feeder->outlets[i], now_ns);
+        node->deadline_ns = output_ns < node->deadline_ns ? output_ns : node->deadline_ns;
+    }
+    uint64_t held = show_counts(feeder);
+    if (phase != STOP_NOT || feeder->open_count == 0)
+        end_step(feeder, phase, held, now_ns);
+    return fed;
+}
+
+static void feeder_close(struct node *node)
+{
+    struct feeder *feeder = node->state;
+    for (size_t i = 0; i < feeder->reader_count && feeder->readers != NULL; i++)
+        line_reader_close(&feeder->readers[i]);
+    for (size_t i = 0; i < feeder->outlet_count; i++)
+        outlet_close(&feeder->outlets[i]);
+    free(feeder->readers);
+    free(feeder->outlets);
+    free(feeder->message);
+}
+
+const struct node_type feeder_type = {
+    .name = "feeder",
+    .title = "Feeder",
+    .summary = "puts the lines of files to a queue, one of each file in turn, stamped with the time",
+    .options = feeder_options,
+    .config_bytes = sizeof(struct feeder_config),
+    .counters = feeder_counters,
+    .state_bytes = sizeof(struct feeder),
+    .is_source = true,
+    .open = feeder_open,
+    .step = feeder_step,
+    .close = feeder_close,
+};

@@ -1,0 +1,31 @@
+/*
+ * line_reader.h: the lines of a file, one after another, with one buffer.
+ */
+#ifndef NODES_LINE_READER_H
+#define NODES_LINE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/status.h"
+
+struct line_reader;
+
+/* STATUS_SYSTEM names the path: not there, a directory, not permitted. Lines longer than `line_bytes_max` are left out.
+ */
+enum status line_reader_open(struct line_reader **reader, const char *path, size_t line_bytes_max,
+                             struct error *error) MUST_USE;
+void line_reader_close(struct line_reader **reader);
+
+/*
+ * The next line without its end, valid until the next call. A last line without an end is a line. STATUS_CLOSED: the
+ * file is at its end. STATUS_SYSTEM: it cannot be read. Blocks as the file does.
+ */
+enum status line_reader_next(struct line_reader *reader, const char **line, size_t *length,
+                             struct error *error) MUST_USE;
+
+/* Lines left out because they were too long. */
+uint64_t line_reader_too_long_count(const struct line_reader *reader);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * listener.h: the sockets at which a node listens: one a UDP or TCP address of its --address; plain names have none.
+ *
+ * Belongs to the node's thread. Datagrams and frames are handed over from the thread's poller, between steps.
+ */
+#ifndef NODES_LISTENER_H
+#define NODES_LISTENER_H
+
+#include "engine/node.h"
+#include "net/tcp.h"
+#include "net/udp.h"
+
+struct listener;
+
+struct listener_handlers {
+    /* A datagram as it came; answers go out with udp_send(socket, peer, ...). */
+    void (*datagram)(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
+                     size_t length);
+    /* The text of a frame that came over TCP; answers go out with tcp_send. */
+    void (*frame)(void *context, struct tcp_stream *stream, const void *text, size_t length);
+    /* A stream was ended because what came was no frame, or was cut off. */
+    void (*stream_fault)(void *context, const char *peer, const char *why);
+    void *context;
+};
+
+/* Opens all; STATUS_SYSTEM names the address that cannot be had. In a rehearsal they are bound and closed again. */
+enum status listener_open(struct listener **listener, struct node *node, const struct address_list *addresses,
+                          uint64_t message_bytes_max, uint64_t connection_count_max,
+                          const struct listener_handlers *handlers, struct error *error) MUST_USE;
+
+/* Sends answers that could not go out at once. Call it each step; returns when it wants to be called again. */
+int64_t listener_step(struct listener *listener, int64_t now_ns);
+
+/* Takes in what waits in the UDP sockets, then stops reading everywhere. */
+void listener_quiet(struct listener *listener);
+
+void listener_close(struct listener **listener);
+
+#endif

@@ -1,0 +1,136 @@
+#include "nodes/message_store.h"
+
+#include <stdlib.h>
+
+enum { STORE_BLOCK_BYTES = 64 * 1024 - 32 };
+
+void message_store_free(struct message_store *store)
+{
+    for (size_t i = 0; i < store->block_count; i++)
+        block_free(&store->blocks[(store->first + i) & (store->slot_count - 1)]);
+    block_free(&store->spare);
+    free(store->blocks);
+    *store = (struct message_store){0};
+}
+
+static void grow(struct message_store *store)
+{
+    size_t slot_count = store->slot_count == 0 ? 16 : store->slot_count * 2;
+    struct block **blocks = calloc(slot_count, sizeof(struct block *));
+    CHECK(blocks != NULL);
+    for (size_t i = 0; i < store->block_count; i++)
+        blocks[i] = store->blocks[(store->first + i) & (store->slot_count - 1)];
+    free(store->blocks);
+    store->blocks = blocks;
+    store->slot_count = slot_count;
+    store->first = 0;
+}
+
+static struct block *last_block(const struct message_store *store)
+{
+    if (store->block_count == 0)
+        return NULL;
+    return store->blocks[(store->first + store->block_count - 1) & (store->slot_count - 1)];
+}
+
+static struct block *add_block(struct message_store *store, uint32_t length)
+{
+    uint32_t record = message_record_bytes(length);
+    struct block *block = store->spare;
+    if (record > STORE_BLOCK_BYTES)
+        block = block_new(record);
+    else if (block == NULL)
+        block = block_new(STORE_BLOCK_BYTES);
+    else
+        store->spare = NULL;
+    if (store->block_count == store->slot_count)
+        grow(store);
+    store->blocks[(store->first + store->block_count++) & (store->slot_count - 1)] = block;
+    return block;
+}
+
+static struct block *block_with_room(struct message_store *store, uint32_t length)
+{
+    struct block *block = last_block(store);
+    return block != NULL && block_has_room(block, length) ? block : add_block(store, length);
+}
+
+void message_store_append(struct message_store *store, const void *text, uint32_t length, int64_t time_ns)
+{
+    bool appended = block_append(block_with_room(store, length), text, length, time_ns);
+    CHECK(appended);
+    store->message_count++;
+    store->record_bytes += message_record_bytes(length);
+}
+
+uint64_t message_store_append_run(struct message_store *store, struct block_cursor *cursor, uint64_t count_max,
+                                  uint64_t record_bytes_max)
+{
+    uint64_t taken = 0;
+    const struct message *message;
+    while ((message = block_cursor_peek(cursor)) != NULL && store->message_count < count_max) {
+        uint32_t record = message_record_bytes(message->length);
+        if (store->record_bytes + record > record_bytes_max)
+            break;
+        uint64_t left = count_max - store->message_count;
+        /* A whole run at once only where its bytes cannot pass the limit. */
+        bool near_limit = store->record_bytes + (cursor->block->used_bytes - cursor->offset) > record_bytes_max;
+        uint32_t run_max = near_limit ? 1 : left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
+        uint32_t offset = cursor->offset;
+        uint32_t count = block_copy_messages(block_with_room(store, message->length), cursor, run_max);
+        store->message_count += count;
+        store->record_bytes += cursor->offset - offset;
+        taken += count;
+    }
+    return taken;
+}
+
+static void drop_first(struct message_store *store)
+{
+    struct block *block = store->blocks[store->first];
+    store->first = (store->first + 1) & (store->slot_count - 1);
+    store->block_count--;
+    store->front = (struct block_cursor){0};
+    if (store->spare == NULL && block->inline_bytes == STORE_BLOCK_BYTES) {
+        block_reset(block);
+        store->spare = block;
+    } else {
+        block_free(&block);
+    }
+}
+
+struct block_cursor *message_store_cursor(struct message_store *store)
+{
+    while (block_cursor_peek(&store->front) == NULL) {
+        if (store->front.block != NULL)
+            drop_first(store);
+        if (store->block_count == 0)
+            return NULL;
+        store->front = (struct block_cursor){.block = store->blocks[store->first]};
+    }
+    return &store->front;
+}
+
+const struct message *message_store_peek(struct message_store *store)
+{
+    struct block_cursor *cursor = message_store_cursor(store);
+    return cursor != NULL ? block_cursor_peek(cursor) : NULL;
+}
+
+void message_store_taken(struct message_store *store, uint64_t message_count, uint64_t record_bytes)
+{
+    CHECK(message_count <= store->message_count && record_bytes <= store->record_bytes);
+    store->message_count -= message_count;
+    store->record_bytes -= record_bytes;
+    if (store->message_count == 0)
+        message_store_cursor(store); /* lets go of the last block */
+}
+
+void message_store_pop(struct message_store *store)
+{
+    const struct message *message = message_store_peek(store);
+    CHECK(message != NULL);
+    uint32_t record = message_record_bytes(message->length);
+    block_cursor_pop(&store->front);
+    message_store_taken(store, 1, record);
+}

@@ -1,0 +1,40 @@
+/*
+ * message_store.h: the messages that rest in a queue, oldest first, in memory. One thread.
+ *
+ * A chain of blocks; memory follows the contents (a message costs its text, 16 bytes and at most 7 of padding; a long
+ * one has a block to itself), whatever the depth. Adding and taking cost the same at any depth.
+ */
+#ifndef NODES_MESSAGE_STORE_H
+#define NODES_MESSAGE_STORE_H
+
+#include "engine/block.h"
+
+struct message_store {
+    struct block **blocks; /* a circular array of `slot_count` (a power of two) */
+    size_t slot_count;
+    size_t first;
+    size_t block_count;
+    struct block *spare; /* one empty block kept for the next need */
+    struct block_cursor front;
+    uint64_t message_count;
+    uint64_t record_bytes; /* what the messages take, overhead included */
+};
+
+/* Starts as {0}. */
+void message_store_free(struct message_store *store);
+
+void message_store_append(struct message_store *store, const void *text, uint32_t length, int64_t time_ns);
+
+/* Takes messages from the cursor, as many as stay within the two limits (of the whole store). Returns how many. */
+uint64_t message_store_append_run(struct message_store *store, struct block_cursor *cursor, uint64_t count_max,
+                                  uint64_t record_bytes_max);
+
+/* The oldest message, or NULL. Valid until something is taken. */
+const struct message *message_store_peek(struct message_store *store);
+void message_store_pop(struct message_store *store);
+
+/* For runs: a cursor at the oldest message, or NULL; whoever moves it says with message_store_taken how far. */
+struct block_cursor *message_store_cursor(struct message_store *store);
+void message_store_taken(struct message_store *store, uint64_t message_count, uint64_t record_bytes);
+
+#endif

@@ -1,0 +1,100 @@
+#include "nodes/outlet.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "nodes/bare_sender.h"
+#include "nodes/remote_put.h"
+
+struct outlet {
+    struct edge *edge; /* exactly one of the three is set, but in a rehearsal */
+    struct remote_put *put;
+    struct bare_sender *bare;
+    struct node *node;
+    const struct address *address;
+    uint64_t too_long_count;
+};
+
+enum status outlet_open(struct outlet **outlet_pointer, struct node *node, const struct port *port, struct error *error)
+{
+    struct outlet *outlet = calloc(1, sizeof *outlet);
+    CHECK(outlet != NULL);
+    *outlet_pointer = outlet;
+    outlet->edge = port->edge;
+    outlet->node = node;
+    outlet->address = port->address;
+    if (port->edge != NULL)
+        return STATUS_OK;
+    if (port->kind == LINK_PUT)
+        return remote_put_open(&outlet->put, node, port->address, error);
+    return bare_sender_open(&outlet->bare, node, port->address, error);
+}
+
+void outlet_close(struct outlet **outlet_pointer)
+{
+    struct outlet *outlet = *outlet_pointer;
+    if (outlet == NULL)
+        return;
+    remote_put_close(&outlet->put);
+    bare_sender_close(&outlet->bare);
+    free(outlet);
+    *outlet_pointer = NULL;
+}
+
+bool outlet_has_room(struct outlet *outlet)
+{
+    if (outlet->edge != NULL)
+        return edge_has_room(outlet->edge);
+    return outlet->put != NULL ? remote_put_has_room(outlet->put) : bare_sender_has_room(outlet->bare);
+}
+
+/* Each is counted; the first is named, with the remedy. */
+static void drop_too_long(struct outlet *outlet, uint32_t length)
+{
+    if (outlet->too_long_count++ == 0)
+        log_line(outlet->node->log, LOG_WARN,
+                 "a message of %lu bytes is too long for a datagram to %s and is dropped; a "
+                 "tcp:// address takes it",
+                 (unsigned long)length, outlet->address->text);
+}
+
+void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64_t time_ns)
+{
+    if (outlet->edge != NULL)
+        edge_emit(outlet->edge, text, length, time_ns);
+    else if (outlet->put != NULL ? !remote_put_emit(outlet->put, text, length)
+                                 : !bare_sender_emit(outlet->bare, text, length))
+        drop_too_long(outlet, length);
+}
+
+int64_t outlet_flush(struct outlet *outlet, int64_t now_ns)
+{
+    if (outlet->edge != NULL) {
+        edge_flush(outlet->edge);
+        return CLOCK_NEVER_NS;
+    }
+    return outlet->put != NULL ? remote_put_step(outlet->put, now_ns) : bare_sender_step(outlet->bare, now_ns);
+}
+
+uint64_t outlet_held_count(const struct outlet *outlet)
+{
+    if (outlet->put != NULL)
+        return remote_put_held_count(outlet->put);
+    return outlet->bare != NULL ? bare_sender_held_count(outlet->bare) : 0;
+}
+
+struct outlet_counts outlet_counts(const struct outlet *outlet)
+{
+    struct outlet_counts counts = {.lost_count = outlet->too_long_count};
+    if (outlet->put != NULL) {
+        struct remote_put_counts put = remote_put_counts(outlet->put);
+        counts.lost_count += put.rejected_count;
+        counts.unconfirmed_count = put.unconfirmed_count;
+        counts.resent_count = put.full_count;
+    } else if (outlet->bare != NULL) {
+        counts.lost_count += bare_sender_lost_count(outlet->bare);
+    }
+    return counts;
+}

@@ -1,0 +1,37 @@
+/*
+ * outlet.h: where a worker's or feeder's messages go: a ring to a node of the launch, PUTs to a queue elsewhere, bare
+ * datagrams or frames to a sink elsewhere. One interface over the four; the node's thread.
+ */
+#ifndef NODES_OUTLET_H
+#define NODES_OUTLET_H
+
+#include "engine/node.h"
+
+struct outlet;
+
+struct outlet_counts {
+    uint64_t lost_count;        /* certainly not delivered: refused by the system or the queue, or too long for UDP */
+    uint64_t unconfirmed_count; /* PUTs whose answer did not come */
+    uint64_t resent_count;      /* PUTs that found the queue full and went again */
+};
+
+enum status outlet_open(struct outlet **outlet, struct node *node, const struct port *port,
+                        struct error *error) MUST_USE;
+void outlet_close(struct outlet **outlet);
+
+/* Whether the node may take more input for this outlet. */
+bool outlet_has_room(struct outlet *outlet);
+
+/* Takes a copy, with or without room. */
+void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64_t time_ns);
+
+/* Sends on what was emitted. A step ends with it. Returns when it wants to be called again (CLOCK_NEVER_NS: when
+ * something happens). */
+int64_t outlet_flush(struct outlet *outlet, int64_t now_ns);
+
+/* Messages that were emitted and are not yet on their way. 0 for rings: they are in flight on the edge. */
+uint64_t outlet_held_count(const struct outlet *outlet);
+
+struct outlet_counts outlet_counts(const struct outlet *outlet);
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * The message queue: strict FIFO over all producers, in the order in which it takes messages, from rings, UDP and TCP;
+ * to rings of workers in the same launch, and to whoever asks with GET.
+ */
+#include <string.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "engine/node.h"
+#include "net/lhhttt.h"
+#include "nodes/dispatch.h"
+#include "nodes/listener.h"
+#include "nodes/message_store.h"
+#include "nodes/node_types.h"
+#include "nodes/queue_command.h"
+
+struct queue_config {
+    struct address_list address;
+    uint64_t capacity_count;
+    uint64_t capacity_bytes;
+    uint64_t message_bytes_max;
+    uint64_t connection_count_max;
+};
+
+static const struct option queue_options[] = {
+    {"address", OPTION_ADDRESSES, offsetof(struct queue_config, address), "127.0.0.1:10000", .value_name = "ADDRESS",
+     .help = "where it listens: UDP, tcp://, or a name inside the launch", .role = ROLE_LISTEN},
+    {"capacity", OPTION_COUNT, offsetof(struct queue_config, capacity_count), "1000000000000", 1, 1e12,
+     .value_name = "COUNT", .help = "how many messages it holds"},
+    {"capacity-bytes", OPTION_BYTES, offsetof(struct queue_config, capacity_bytes), "1G", 1024, 1e15,
+     .value_name = "BYTES", .help = "how much memory its messages may take (16 to 23 bytes each beside the text)"},
+    {"max-message", OPTION_BYTES, offsetof(struct queue_config, message_bytes_max), "16M", 1, 1 << 30,
+     .value_name = "BYTES", .help = "the longest message it takes"},
+    {"max-connections", OPTION_COUNT, offsetof(struct queue_config, connection_count_max), "1000", 1, 1e6,
+     .value_name = "COUNT", .help = "how many TCP connections it keeps open"},
+    {0},
+};
+
+enum queue_counter {
+    COUNTER_REJECTED_FULL,
+    COUNTER_REJECTED_LONG,
+    COUNTER_MALFORMED,
+    COUNTER_UNKNOWN,
+    COUNTER_NEEDS_TCP,
+    COUNTER_EMPTY_GETS,
+    COUNTER_REPLIES_FAILED,
+};
+
+static const struct counter queue_counters[] = {
+    [COUNTER_REJECTED_FULL] = {"rejected_full", "PUTs answered with ERR queue full", false},
+    [COUNTER_REJECTED_LONG] = {"rejected_too_long", "PUTs above --max-message", false},
+    [COUNTER_MALFORMED] = {"malformed", "datagrams and streams that were no frames", false},
+    [COUNTER_UNKNOWN] = {"unknown_commands", "frames with another verb", false},
+    [COUNTER_NEEDS_TCP] = {"needs_tcp", "GETs over UDP of a message that no datagram holds", false},
+    [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
+    [COUNTER_REPLIES_FAILED] = {"replies_failed", "answers that could not be sent", false},
+    {0},
+};
+
+struct queue {
+    struct node *node;
+    const struct queue_config *config;
+    struct message_store store;
+    struct listener *listener;
+    struct dispatch dispatch;
+    int64_t now_ns; /* of this step, or of the command between steps */
+    bool outputs_ended;
+    size_t next_input;
+};
+
+/* ---- commands ---- */
+
+/* How an answer goes back: over a datagram or a stream. */
+struct answer_way {
+    struct udp_socket *udp;
+    const struct udp_peer *peer;
+    struct tcp_stream *stream;
+};
+
+static void answer(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
+{
+    if (way->stream != NULL) {
+        tcp_send(way->stream, text, length, NULL, 0);
+        return;
+    }
+    char header[LHHTTT_HEADER_BYTES_MAX];
+    size_t header_length = lhhttt_write_header(length, header);
+    if (udp_send(way->udp, way->peer, header, header_length, text, length) != STATUS_OK)
+        stats_count(queue->node->stats, COUNTER_REPLIES_FAILED);
+}
+
+static void show_size(struct queue *queue)
+{
+    stats_set(&queue->node->stats->queued_count, queue->store.message_count);
+}
+
+static size_t put(struct queue *queue, const struct queue_command *command, char *text)
+{
+    struct node_stats *stats = queue->node->stats;
+    const struct queue_config *config = queue->config;
+    if (command->message_length > config->message_bytes_max) {
+        stats_count(stats, COUNTER_REJECTED_LONG);
+        return queue_answer_too_long(text, command->message_length, config->message_bytes_max);
+    }
+    uint32_t length = (uint32_t)command->message_length;
+    if (queue->store.message_count >= config->capacity_count ||
+        queue->store.record_bytes + message_record_bytes(length) > config->capacity_bytes) {
+        stats_count(stats, COUNTER_REJECTED_FULL);
+        return queue_answer_full(text);
+    }
+    message_store_append(&queue->store, command->message, length, queue->now_ns);
+    stats_add(&stats->in_count, 1);
+    return queue_answer_put(text, length);
+}
+
+static void get(struct queue *queue, const struct answer_way *way)
+{
+    struct node_stats *stats = queue->node->stats;
+    const struct message *message = message_store_peek(&queue->store);
+    if (message == NULL) {
+        stats_count(stats, COUNTER_EMPTY_GETS);
+        answer(queue, way, "", 0);
+        return;
+    }
+    char header[LHHTTT_HEADER_BYTES_MAX];
+    if (way->stream == NULL &&
+        lhhttt_write_header(message->length, header) + message->length > UDP_DATAGRAM_BYTES_MAX) {
+        char text[QUEUE_ANSWER_BYTES];
+        stats_count(stats, COUNTER_NEEDS_TCP);
+        answer(queue, way, text, queue_answer_needs_tcp(text, message->length));
+        return;
+    }
+    answer(queue, way, message->text, message->length);
+    stats_add(&stats->out_count, 1);
+    histogram_record(&stats->latency, queue->now_ns - message->time_ns, 1);
+    message_store_pop(&queue->store);
+}
+
+static void handle(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
+{
+    struct queue_command command = queue_command_parse(text, length);
+    queue->now_ns = clock_monotonic_ns();
+    char reply[QUEUE_ANSWER_BYTES];
+    size_t reply_length = 0;
+    switch (command.verb) {
+    case QUEUE_PUT:
+        reply_length = put(queue, &command, reply);
+        break;
+    case QUEUE_GET:
+        get(queue, way);
+        return;
+    case QUEUE_SIZE:
+        reply_length = queue_answer_size(reply, queue->store.message_count);
+        break;
+    case QUEUE_UNKNOWN:
+        stats_count(queue->node->stats, COUNTER_UNKNOWN);
+        reply_length = queue_answer_unknown(reply);
+        break;
+    }
+    answer(queue, way, reply, reply_length);
+}
+
+static void log_malformed(struct queue *queue, const void *data, size_t length)
+{
+    char quoted[96];
+    stats_count(queue->node->stats, COUNTER_MALFORMED);
+    if (log_wants(queue->node->log, LOG_DEBUG))
+        log_line(queue->node->log, LOG_DEBUG, "a datagram of %zu bytes is no frame: '%s'", length,
+                 log_quote(data, length, quoted, sizeof quoted));
+}
+
+static void take_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
+                          size_t length)
+{
+    struct queue *queue = context;
+    const void *text;
+    size_t text_length;
+    if (lhhttt_read_datagram(data, length, &text, &text_length) != STATUS_OK) {
+        log_malformed(queue, data, length);
+        return;
+    }
+    struct answer_way way = {.udp = socket, .peer = peer};
+    handle(queue, &way, text, text_length);
+}
+
+static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
+{
+    struct answer_way way = {.stream = stream};
+    handle(context, &way, text, length);
+}
+
+static void stream_fault(void *context, const char *peer, const char *why)
+{
+    struct queue *queue = context;
+    stats_count(queue->node->stats, COUNTER_MALFORMED);
+    log_line(queue->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
+}
+
+/* ---- rings ---- */
+
+/* A bounded batch from one producer; it waits when the queue is full. */
+static uint64_t take_edge(struct queue *queue, struct edge *edge)
+{
+    uint64_t taken = 0;
+    struct block_cursor *cursor;
+    for (unsigned blocks = 0; blocks < 8 && (cursor = edge_read(edge)) != NULL; blocks++) {
+        uint64_t count = message_store_append_run(&queue->store, cursor, queue->config->capacity_count,
+                                                  queue->config->capacity_bytes);
+        taken += count;
+        if (count == 0)
+            break;
+    }
+    edge_settle(edge);
+    stats_add(&queue->node->stats->in_count, taken);
+    return taken;
+}
+
+static uint64_t take_edges(struct queue *queue)
+{
+    const struct node *node = queue->node;
+    uint64_t taken = 0;
+    for (size_t i = 0; i < node->input_count; i++) {
+        size_t index = queue->next_input + i < node->input_count ? queue->next_input + i
+                                                                 : queue->next_input + i - node->input_count;
+        taken += take_edge(queue, node->inputs[index].edge);
+    }
+    /* Another producer goes first the next time, so that none has more than its share of a full queue. */
+    if (node->input_count > 0)
+        queue->next_input = queue->next_input + 1 < node->input_count ? queue->next_input + 1 : 0;
+    return taken;
+}
+
+/* ---- the end ---- */
+
+static bool inputs_ended(const struct queue *queue, enum stop_phase phase)
+{
+    for (size_t i = 0; i < queue->node->input_count; i++) {
+        const struct port *port = &queue->node->inputs[i];
+        bool application_left = port->peer == NULL && phase != STOP_NOT && edge_peek(port->edge) == NULL;
+        if (!application_left && !edge_has_ended(port->edge))
+            return false;
+    }
+    return true;
+}
+
+static void finish(struct queue *queue)
+{
+    show_size(queue);
+    log_line(queue->node->log, LOG_INFO, "stopped; %llu messages still in the queue",
+             (unsigned long long)queue->store.message_count);
+    queue->node->done = true;
+}
+
+/*
+ * On a cycle what is in flight could go round for ever, so there the queue keeps what it has; elsewhere it first hands
+ * on everything to its workers in the launch.
+ */
+static void stop_step(struct queue *queue, enum stop_phase phase)
+{
+    struct node *node = queue->node;
+    listener_quiet(queue->listener);
+    if (phase == STOP_ABANDON) {
+        finish(queue);
+        return;
+    }
+    bool all_in = inputs_ended(queue, phase);
+    bool keeps = node->on_cycle || node->output_count == 0;
+    if (!queue->outputs_ended && (keeps || (all_in && queue->store.message_count == 0)))
+        queue->outputs_ended = node_end_outputs(node);
+    if (queue->outputs_ended && all_in)
+        finish(queue);
+}
+
+/* ---- callbacks ---- */
+
+static enum status queue_open(struct node *node, struct error *error)
+{
+    struct queue *queue = node->state;
+    queue->node = node;
+    queue->config = node->config;
+    queue->now_ns = clock_monotonic_ns();
+    dispatch_open(&queue->dispatch, node);
+    struct listener_handlers handlers = {
+        .datagram = take_datagram, .frame = take_frame, .stream_fault = stream_fault, .context = queue};
+    return listener_open(&queue->listener, node, &queue->config->address,
+                         queue->config->message_bytes_max + strlen("PUT:"), queue->config->connection_count_max,
+                         &handlers, error);
+}
+
+static size_t queue_step(struct node *node, int64_t now_ns)
+{
+    struct queue *queue = node->state;
+    enum stop_phase phase = node_stop_phase(node);
+    queue->now_ns = now_ns;
+    uint64_t work = take_edges(queue);
+    if (!queue->outputs_ended && !(node->on_cycle && phase != STOP_NOT))
+        work += dispatch_messages(&queue->dispatch, &queue->store, now_ns);
+    node->deadline_ns = listener_step(queue->listener, now_ns);
+    if (phase != STOP_NOT)
+        stop_step(queue, phase);
+    show_size(queue);
+    return (size_t)work;
+}
+
+static void queue_close(struct node *node)
+{
+    struct queue *queue = node->state;
+    listener_close(&queue->listener);
+    dispatch_close(&queue->dispatch);
+    message_store_free(&queue->store);
+}
+
+const struct node_type queue_type = {
+    .name = "mq",
+    .title = "Messagequeue",
+    .summary = "a message queue: PUT, GET and SIZE over UDP and TCP, rings to workers of the launch",
+    .options = queue_options,
+    .config_bytes = sizeof(struct queue_config),
+    .counters = queue_counters,
+    .state_bytes = sizeof(struct queue),
+    .serves = LINK_PUT | LINK_GET,
+    .reports = true,
+    .open = queue_open,
+    .step = queue_step,
+    .close = queue_close,
+};

@@ -1,0 +1,168 @@
+/*
+ * The sink: takes bare messages, logs what they say, and measures how long they took from the feeder to here.
+ */
+#include <stdlib.h>
+
+#include "engine/clock.h"
+#include "engine/node.h"
+#include "nodes/listener.h"
+#include "nodes/node_types.h"
+#include "nodes/sink_message.h"
+
+struct sink_config {
+    struct address_list address;
+    uint64_t message_bytes_max;
+    uint64_t connection_count_max;
+};
+
+static const struct option sink_options[] = {
+    {"address", OPTION_ADDRESSES, offsetof(struct sink_config, address), "127.0.0.1:10000", .value_name = "ADDRESS",
+     .help = "where it listens: UDP, tcp://, or a name inside the launch", .role = ROLE_LISTEN},
+    {"max-message", OPTION_BYTES, offsetof(struct sink_config, message_bytes_max), "16M", 1, 1 << 30,
+     .value_name = "BYTES", .help = "the longest message it takes over TCP"},
+    {"max-connections", OPTION_COUNT, offsetof(struct sink_config, connection_count_max), "1000", 1, 1e6,
+     .value_name = "COUNT", .help = "how many TCP connections it keeps open"},
+    {0},
+};
+
+enum sink_counter { COUNTER_OTHER, COUNTER_MALFORMED };
+
+static const struct counter sink_counters[] = {
+    [COUNTER_OTHER] = {"other_texts", "messages without msg and feed_time, logged as they came", false},
+    [COUNTER_MALFORMED] = {"malformed", "TCP streams that were no frames", false},
+    {0},
+};
+
+struct sink {
+    struct node *node;
+    struct listener *listener;
+    size_t next_input;
+};
+
+enum { STEP_MESSAGE_MAX = 1024 };
+
+/* ---- messages ---- */
+
+static void log_message(struct sink *sink, const char *text, size_t length)
+{
+    char quoted[4096];
+    if (!log_wants(sink->node->log, LOG_INFO))
+        return;
+    log_quote(text, length, quoted, sizeof quoted);
+    log_line(sink->node->log, LOG_INFO, "%s", quoted);
+}
+
+/* `wall_ns`: when it was taken. */
+static void take(struct sink *sink, const void *data, size_t length, int64_t wall_ns)
+{
+    struct node_stats *stats = sink->node->stats;
+    struct sink_message message;
+    stats_add(&stats->in_count, 1);
+    stats_add(&stats->out_count, 1);
+    if (sink_message_parse(data, length, &message)) {
+        log_message(sink, message.msg, message.msg_length);
+        if (message.has_feed_time && message.feed_time > 0 && message.feed_time < 9e9)
+            histogram_record(&stats->latency, wall_ns - (int64_t)(message.feed_time * (double)NS_PER_S), 1);
+        sink_message_free(&message);
+    } else {
+        stats_count(stats, COUNTER_OTHER);
+        log_message(sink, data, length);
+    }
+}
+
+static void take_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
+                          size_t length)
+{
+    (void)socket, (void)peer;
+    take(context, data, length, clock_wall_ns());
+}
+
+static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
+{
+    (void)stream;
+    take(context, text, length, clock_wall_ns());
+}
+
+static void stream_fault(void *context, const char *peer, const char *why)
+{
+    struct sink *sink = context;
+    stats_count(sink->node->stats, COUNTER_MALFORMED);
+    log_line(sink->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
+}
+
+/* A bounded batch; the clock is read once for a group of messages that were there together. */
+static size_t take_edge(struct sink *sink, struct edge *edge)
+{
+    size_t taken = 0;
+    const struct message *message;
+    int64_t wall_ns = 0;
+    while (taken < STEP_MESSAGE_MAX && (message = edge_peek(edge)) != NULL) {
+        if (taken % 16 == 0)
+            wall_ns = clock_wall_ns();
+        take(sink, message->text, message->length, wall_ns);
+        edge_pop(edge);
+        taken++;
+    }
+    edge_settle(edge);
+    return taken;
+}
+
+/* ---- callbacks ---- */
+
+static enum status sink_open(struct node *node, struct error *error)
+{
+    struct sink *sink = node->state;
+    const struct sink_config *config = node->config;
+    sink->node = node;
+    struct listener_handlers handlers = {
+        .datagram = take_datagram, .frame = take_frame, .stream_fault = stream_fault, .context = sink};
+    return listener_open(&sink->listener, node, &config->address, config->message_bytes_max,
+                         config->connection_count_max, &handlers, error);
+}
+
+static bool inputs_ended(const struct node *node, enum stop_phase phase)
+{
+    for (size_t i = 0; i < node->input_count; i++) {
+        const struct port *port = &node->inputs[i];
+        bool application_left = port->peer == NULL && phase != STOP_NOT && edge_peek(port->edge) == NULL;
+        if (!application_left && !edge_has_ended(port->edge))
+            return false;
+    }
+    return true;
+}
+
+static size_t sink_step(struct node *node, int64_t now_ns)
+{
+    struct sink *sink = node->state;
+    enum stop_phase phase = node_stop_phase(node);
+    size_t taken = 0;
+    for (size_t i = 0; i < node->input_count; i++)
+        taken += take_edge(sink, node->inputs[i].edge);
+    node->deadline_ns = listener_step(sink->listener, now_ns);
+    if (phase == STOP_NOT)
+        return taken;
+    listener_quiet(sink->listener);
+    node->done = phase == STOP_ABANDON || (taken == 0 && inputs_ended(node, phase));
+    return taken;
+}
+
+static void sink_close(struct node *node)
+{
+    struct sink *sink = node->state;
+    listener_close(&sink->listener);
+}
+
+const struct node_type sink_type = {
+    .name = "sink",
+    .title = "Sink",
+    .summary = "takes bare messages, logs them, measures the latency from feeder to sink",
+    .options = sink_options,
+    .config_bytes = sizeof(struct sink_config),
+    .counters = sink_counters,
+    .state_bytes = sizeof(struct sink),
+    .serves = LINK_BARE,
+    .reports = true,
+    .open = sink_open,
+    .step = sink_step,
+    .close = sink_close,
+};

@@ -1,0 +1,371 @@
+/*
+ * The worker: takes messages from queues, applies a function to each, and sends on what it emits.
+ */
+#include "nodes/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "engine/topology_spec.h"
+#include "nodes/functions/function_types.h"
+#include "nodes/node_types.h"
+
+#define WORKER(member) offsetof(struct worker_config, member)
+
+static const char *const route_choices[] = {"choice", "random", "round-robin", "broadcast", NULL};
+static const char *const output_type_choices[] = {"auto", "queue", "socket", NULL};
+
+static const struct option worker_options[] = {
+    {"input-address", OPTION_ADDRESSES, WORKER(input_address), "127.0.0.1:10000", .value_name = "ADDRESS",
+     .help = "a queue to take messages from", .role = ROLE_INPUT},
+    {"output-address", OPTION_ADDRESSES, WORKER(output_address), .value_name = "ADDRESS",
+     .help = "where to send what the function returns", .role = ROLE_OUTPUT},
+    {"output-type", OPTION_CHOICE, WORKER(output_type), "auto", .choices = output_type_choices, .value_name = "TYPE",
+     .help = "PUT commands or bare messages; auto: what the node of this launch takes, else queue"},
+    {"function", OPTION_TEXT, WORKER(function), .value_name = "NAME",
+     .help = "pong, passthrough, double, inputdoubler, fixrouter or marketspread", .required = true},
+    {"delay", OPTION_SECONDS, WORKER(delay_ns), "0.000001", 0, 3600, .value_name = "SECONDS",
+     .help = "wait before asking an empty queue again (not between nodes of one launch)"},
+    {"route", OPTION_CHOICE, WORKER(route), "choice", .choices = route_choices, .value_name = "HOW",
+     .help = "which output: the function's choice, or another way"},
+    {"seed", OPTION_COUNT, WORKER(seed), "1", 0, 18446744073709551615.0, .value_name = "NUMBER",
+     .help = "for --route random: the same seed, the same way"},
+    {"count", OPTION_COUNT, WORKER(replica_count), "1", 1, 1000, .value_name = "COUNT",
+     .help = "so many workers of this kind, each with a state of its own", .role = ROLE_REPLICAS},
+    {"dead-letter", OPTION_ADDRESSES, WORKER(dead_letter), .value_name = "ADDRESS",
+     .help = "a queue for messages that the function refused", .role = ROLE_OUTPUT},
+    {"max-message", OPTION_BYTES, WORKER(message_bytes_max), "16M", 1, 1 << 30, .value_name = "BYTES",
+     .help = "the longest message it takes over TCP"},
+    {0},
+};
+
+static const struct counter worker_counters[] = {
+    [WORKER_FUNCTION_ERRORS] = {"function_errors", "messages that the function refused", true},
+    [WORKER_DEAD_LETTERS] = {"dead_letters", "the same, sent to the dead-letter queue", false},
+    [WORKER_NO_OUTPUT] = {"no_output", "results for which there is no output, or that are too long", true},
+    [WORKER_OUTPUT_LOST] = {"output_lost", "results that their receiver certainly did not take", true},
+    [WORKER_UNCONFIRMED] = {"unconfirmed", "PUTs that were not answered", false},
+    [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
+    [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
+    [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
+    {0},
+};
+
+enum { STEP_MESSAGE_MAX = 256, LATENCY_GROUP = 16 };
+/* At a stop: how long an answer to a GET that is under way is waited for. */
+static const int64_t last_answer_ns = 500 * NS_PER_MS;
+
+/* ---- check and open ---- */
+
+static enum link_kind worker_output_kind(const void *config, const struct option *option)
+{
+    const struct worker_config *worker = config;
+    if (strcmp(option->name, "dead-letter") == 0 || worker->output_type == OUTPUT_QUEUE)
+        return LINK_PUT;
+    return worker->output_type == OUTPUT_SOCKET ? LINK_BARE : LINK_NONE;
+}
+
+static const struct millrace_function *find_function(const struct topology_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->function_count; i++)
+        if (strcasecmp(spec->functions[i]->name, name) == 0)
+            return spec->functions[i];
+    return function_find(name);
+}
+
+static enum status worker_check(const struct node_spec *node, const struct topology_spec *spec, struct error *error)
+{
+    const struct worker_config *config = node->config;
+    if (find_function(spec, config->function) == NULL) {
+        char names[256];
+        return error_set(error, STATUS_USAGE, "--function: there is no function '%s'; there are %s", config->function,
+                         function_names_text(names, sizeof names));
+    }
+    if (config->dead_letter.count > 1)
+        return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
+    return STATUS_OK;
+}
+
+static enum status open_function(struct worker *worker, struct error *error)
+{
+    struct node *node = worker->node;
+    worker->function = find_function(node->spec, worker->config->function);
+    CHECK(worker->function != NULL);
+    char why[256] = "";
+    if (worker->function->open != NULL && worker->function->open(&worker->function_state, why, sizeof why) != 0)
+        return error_set(error, STATUS_SYSTEM, "function %s: %s", worker->function->name, why);
+    worker->function_open = true;
+    node->function_title = worker->function->title;
+    node->stats->extra_names = worker->function->counter_names;
+    for (const char *const *name = worker->function->counter_names; name != NULL && *name != NULL; name++)
+        node->stats->extra_count++;
+    CHECK(node->stats->extra_count <= MILLRACE_FUNCTION_COUNTER_MAX);
+    return STATUS_OK;
+}
+
+static enum status open_inputs(struct worker *worker, struct error *error)
+{
+    struct node *node = worker->node;
+    worker->inputs = calloc(node->input_count + 1, sizeof *worker->inputs);
+    CHECK(worker->inputs != NULL);
+    for (size_t i = 0; i < node->input_count; i++) {
+        struct worker_input *input = &worker->inputs[i];
+        input->edge = node->inputs[i].edge;
+        worker->input_count = i + 1;
+        enum status status = input->edge != NULL
+                                 ? STATUS_OK
+                                 : remote_get_open(&input->remote, node, node->inputs[i].address,
+                                                   worker->config->delay_ns, worker->config->message_bytes_max, error);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+static enum status open_outputs(struct worker *worker, struct error *error)
+{
+    struct node *node = worker->node;
+    worker->outlets = calloc(node->output_count + 1, sizeof(struct outlet *));
+    CHECK(worker->outlets != NULL);
+    for (size_t i = 0; i < node->output_count; i++) {
+        worker->outlet_count = i + 1;
+        enum status status = outlet_open(&worker->outlets[i], node, &node->outputs[i], error);
+        if (status != STATUS_OK)
+            return status;
+    }
+    worker->output_count = worker->config->output_address.count;
+    if (worker->outlet_count > worker->output_count)
+        worker->dead_letter = worker->outlets[worker->output_count];
+    return STATUS_OK;
+}
+
+static enum status worker_open(struct node *node, struct error *error)
+{
+    struct worker *worker = node->state;
+    worker->node = node;
+    worker->config = node->config;
+    worker->call.worker = worker;
+    random_seed(&worker->random, worker->config->seed);
+    enum status status = open_function(worker, error);
+    if (status == STATUS_OK)
+        status = open_inputs(worker, error);
+    if (status == STATUS_OK)
+        status = open_outputs(worker, error);
+    return status;
+}
+
+/* ---- step ---- */
+
+static bool outputs_have_room(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->outlet_count; i++)
+        if (!outlet_has_room(worker->outlets[i]))
+            return false;
+    return true;
+}
+
+static const struct message *input_peek(struct worker_input *input)
+{
+    return input->edge != NULL ? edge_peek(input->edge) : remote_get_peek(input->remote);
+}
+
+static void input_pop(struct worker_input *input)
+{
+    if (input->edge != NULL)
+        edge_pop(input->edge);
+    else
+        remote_get_pop(input->remote);
+}
+
+/*
+ * Up to `count_max` messages from one input. The clock is read once a group of messages; each of the group counts with
+ * their mean, so count and sum are right, and so is the distribution where messages come singly or take long. *now_ns
+ * goes on with the clock.
+ */
+static unsigned take(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
+{
+    struct node_stats *stats = worker->node->stats;
+    unsigned taken = 0;
+    int64_t start_ns = *now_ns;
+    while (taken < count_max) {
+        unsigned group = 0;
+        const struct message *message;
+        worker->call.time_ns = start_ns;
+        while (group < LATENCY_GROUP && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
+            worker_apply(worker, message->text, message->length);
+            input_pop(input);
+            group++;
+        }
+        if (group == 0)
+            break;
+        int64_t end_ns = clock_monotonic_ns();
+        histogram_record(&stats->latency, (end_ns - start_ns) / group, group);
+        stats_add(&stats->in_count, group);
+        start_ns = end_ns;
+        taken += group;
+    }
+    *now_ns = start_ns;
+    return taken;
+}
+
+static unsigned take_inputs(struct worker *worker, int64_t now_ns)
+{
+    unsigned taken = 0;
+    for (size_t i = 0; i < worker->input_count; i++) {
+        size_t index = worker->next_input;
+        worker->next_input = index + 1 < worker->input_count ? index + 1 : 0;
+        taken += take(worker, &worker->inputs[index], STEP_MESSAGE_MAX, &now_ns);
+    }
+    if (worker->input_count > 1) /* the next step begins one further on */
+        worker->next_input = worker->next_input + 1 < worker->input_count ? worker->next_input + 1 : 0;
+    return taken;
+}
+
+static int64_t ask_remote_inputs(struct worker *worker, enum stop_phase phase, int64_t now_ns)
+{
+    int64_t when_ns = CLOCK_NEVER_NS;
+    bool room = outputs_have_room(worker);
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct remote_get *remote = worker->inputs[i].remote;
+        if (remote == NULL)
+            continue;
+        bool wanted = phase == STOP_NOT && room && remote_get_arrived_count(remote) < REMOTE_GET_WINDOW;
+        int64_t input_ns = remote_get_step(remote, wanted, now_ns);
+        when_ns = input_ns < when_ns ? input_ns : when_ns;
+    }
+    return when_ns;
+}
+
+static int64_t flush_outputs(struct worker *worker, int64_t now_ns)
+{
+    int64_t when_ns = CLOCK_NEVER_NS;
+    for (size_t i = 0; i < worker->outlet_count; i++) {
+        int64_t output_ns = outlet_flush(worker->outlets[i], now_ns);
+        when_ns = output_ns < when_ns ? output_ns : when_ns;
+    }
+    return when_ns;
+}
+
+static void settle_inputs(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->input_count; i++)
+        if (worker->inputs[i].edge != NULL)
+            edge_settle(worker->inputs[i].edge);
+}
+
+/* The outlets and remote inputs count for themselves; the node's numbers are their sums. */
+static void show_counts(struct worker *worker)
+{
+    struct node_stats *stats = worker->node->stats;
+    struct outlet_counts sum = {0};
+    uint64_t queued = 0;
+    uint64_t timeouts = 0;
+    uint64_t errors = 0;
+    for (size_t i = 0; i < worker->outlet_count; i++) {
+        struct outlet_counts counts = outlet_counts(worker->outlets[i]);
+        sum.lost_count += counts.lost_count;
+        sum.unconfirmed_count += counts.unconfirmed_count;
+        sum.resent_count += counts.resent_count;
+        queued += outlet_held_count(worker->outlets[i]);
+    }
+    for (size_t i = 0; i < worker->input_count; i++) {
+        const struct remote_get *remote = worker->inputs[i].remote;
+        if (remote == NULL)
+            continue;
+        queued += remote_get_arrived_count(remote);
+        timeouts += remote_get_timeout_count(remote);
+        errors += remote_get_error_count(remote);
+    }
+    stats_set(&stats->queued_count, queued);
+    stats_set(&stats->counters[WORKER_OUTPUT_LOST], sum.lost_count);
+    stats_set(&stats->counters[WORKER_UNCONFIRMED], sum.unconfirmed_count);
+    stats_set(&stats->counters[WORKER_RESENT], sum.resent_count);
+    stats_set(&stats->counters[WORKER_GET_TIMEOUTS], timeouts);
+    stats_set(&stats->counters[WORKER_GET_ERRORS], errors);
+}
+
+/* ---- the end ---- */
+
+static bool inputs_ended(struct worker *worker, enum stop_phase phase, int64_t now_ns)
+{
+    for (size_t i = 0; i < worker->input_count; i++) {
+        struct worker_input *input = &worker->inputs[i];
+        if (input->edge != NULL && !edge_has_ended(input->edge))
+            return false;
+        if (input->remote == NULL)
+            continue;
+        bool answer_due = remote_get_asked_count(input->remote) > 0 && now_ns - worker->stop_ns < last_answer_ns;
+        if (phase == STOP_NOT || answer_due || remote_get_arrived_count(input->remote) > 0)
+            return false;
+    }
+    return true;
+}
+
+static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_ns)
+{
+    struct node *node = worker->node;
+    if (phase != STOP_NOT && worker->stop_ns == 0)
+        worker->stop_ns = now_ns;
+    if (phase == STOP_ABANDON) {
+        node->done = true;
+        return;
+    }
+    if (!inputs_ended(worker, phase, now_ns)) {
+        if (phase != STOP_NOT && now_ns + NS_PER_MS < node->deadline_ns)
+            node->deadline_ns = now_ns + NS_PER_MS; /* an answer that does not come must not hold up the end */
+        return;
+    }
+    if (!worker->outputs_ended)
+        worker->outputs_ended = node_end_outputs(node);
+    uint64_t held = 0;
+    for (size_t i = 0; i < worker->outlet_count; i++)
+        held += outlet_held_count(worker->outlets[i]);
+    node->done = worker->outputs_ended && held == 0;
+}
+
+static size_t worker_step(struct node *node, int64_t now_ns)
+{
+    struct worker *worker = node->state;
+    enum stop_phase phase = node_stop_phase(node);
+    int64_t asked_ns = ask_remote_inputs(worker, phase, now_ns);
+    size_t taken = phase != STOP_ABANDON ? take_inputs(worker, now_ns) : 0;
+    settle_inputs(worker);
+    int64_t flushed_ns = flush_outputs(worker, now_ns);
+    node->deadline_ns = asked_ns < flushed_ns ? asked_ns : flushed_ns;
+    show_counts(worker);
+    if (taken == 0)
+        end_step(worker, phase, now_ns);
+    return taken;
+}
+
+static void worker_close(struct node *node)
+{
+    struct worker *worker = node->state;
+    for (size_t i = 0; i < worker->input_count; i++)
+        remote_get_close(&worker->inputs[i].remote);
+    for (size_t i = 0; i < worker->outlet_count; i++)
+        outlet_close(&worker->outlets[i]);
+    free(worker->inputs);
+    free(worker->outlets);
+    if (worker->function_open && worker->function->close != NULL)
+        worker->function->close(worker->function_state);
+}
+
+const struct node_type worker_type = {
+    .name = "worker",
+    .title = "Worker",
+    .summary = "takes messages from queues, applies a function, sends on what it returns",
+    .options = worker_options,
+    .config_bytes = sizeof(struct worker_config),
+    .counters = worker_counters,
+    .state_bytes = sizeof(struct worker),
+    .reports = true,
+    .output_kind = worker_output_kind,
+    .check = worker_check,
+    .open = worker_open,
+    .step = worker_step,
+    .close = worker_close,
+};

@@ -1,0 +1,104 @@
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "engine/clock.h"
+#include "nodes/worker.h"
+
+static void emit_to(struct worker *worker, size_t output, const void *data, size_t length)
+{
+    outlet_emit(worker->outlets[output], data, (uint32_t)length, worker->call.time_ns);
+    stats_add(&worker->node->stats->out_count, 1);
+}
+
+/* Python's modulo: the sign of the divisor. */
+static size_t choose(int64_t choice, size_t count)
+{
+    int64_t remainder = choice % (int64_t)count;
+    return (size_t)(remainder < 0 ? remainder + (int64_t)count : remainder);
+}
+
+static void host_emit(struct millrace_call *call, int64_t choice, const void *data, size_t length)
+{
+    struct worker *worker = call->worker;
+    size_t count = worker->output_count;
+    if (length > MESSAGE_LENGTH_MAX || count == 0) {
+        stats_count(worker->node->stats, WORKER_NO_OUTPUT);
+        return;
+    }
+    switch ((enum worker_route)worker->config->route) {
+    case ROUTE_CHOICE:
+        emit_to(worker, choose(choice, count), data, length);
+        break;
+    case ROUTE_RANDOM:
+        emit_to(worker, (size_t)random_below(&worker->random, count), data, length);
+        break;
+    case ROUTE_ROUND_ROBIN:
+        emit_to(worker, worker->next_output, data, length);
+        worker->next_output = worker->next_output + 1 < count ? worker->next_output + 1 : 0;
+        break;
+    case ROUTE_BROADCAST:
+        for (size_t i = 0; i < count; i++)
+            emit_to(worker, i, data, length);
+        break;
+    }
+}
+
+static void host_fail(struct millrace_call *call, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(call->why, sizeof call->why, format, arguments);
+    va_end(arguments);
+    call->failed = true;
+}
+
+static void host_count(struct millrace_call *call, unsigned index, uint64_t n)
+{
+    struct node_stats *stats = call->worker->node->stats;
+    if (index < stats->extra_count)
+        stats_add(&stats->counters[WORKER_COUNTER_COUNT + index], n);
+}
+
+static const struct millrace_host host = {
+    .abi_version = MILLRACE_FUNCTION_ABI,
+    .struct_bytes = sizeof(struct millrace_host),
+    .emit = host_emit,
+    .fail = host_fail,
+    .count = host_count,
+};
+
+static void log_error(struct worker *worker, const void *text, uint32_t length)
+{
+    struct log *log = worker->node->log;
+    if (worker->call.time_ns - worker->error_second_ns >= NS_PER_S) {
+        if (worker->error_count > WORKER_ERRORS_LOGGED_A_SECOND)
+            log_line(log, LOG_WARN, "%llu more errors like these",
+                     (unsigned long long)(worker->error_count - WORKER_ERRORS_LOGGED_A_SECOND));
+        worker->error_second_ns = worker->call.time_ns;
+        worker->error_count = 0;
+    }
+    if (worker->error_count++ < WORKER_ERRORS_LOGGED_A_SECOND) {
+        char quoted[200];
+        log_line(log, LOG_ERROR, "%s: %s; message of %lu bytes: '%s'", worker->function->title, worker->call.why,
+                 (unsigned long)length, log_quote(text, length, quoted, sizeof quoted));
+    }
+}
+
+static void take_error(struct worker *worker, const void *text, uint32_t length)
+{
+    log_error(worker, text, length);
+    if (worker->dead_letter != NULL) {
+        outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
+        stats_count(worker->node->stats, WORKER_DEAD_LETTERS);
+    } else {
+        stats_count(worker->node->stats, WORKER_FUNCTION_ERRORS);
+    }
+}
+
+void worker_apply(struct worker *worker, const void *text, uint32_t length)
+{
+    worker->call.failed = false;
+    worker->function->apply(worker->function_state, &host, &worker->call, text, length);
+    if (worker->call.failed)
+        take_error(worker, text, length);
+}

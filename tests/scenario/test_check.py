@@ -1,0 +1,236 @@
+"""Twenty and more broken launches are refused, as many good ones accepted."""
+
+import re
+import unittest
+
+import context  # noqa: F401
+from peer import address as addresses
+from support import launch
+from support.ports import free_address
+from support.scenario import Scenario
+
+A, B, C, D = ("127.0.0.1:%d" % port for port in (11801, 11802, 11803, 11804))
+FUNCTIONS = ("pong", "passthrough", "double", "inputdoubler", "fixrouter",
+             "marketspread")
+
+PLAYER = ["--worker", "--input-address", A, "--output-address", A, "--function", "pong"]
+QUEUE = ["--mq", "--address", A]
+
+
+def worker(source, target, function="passthrough", *flags):
+    return ["--worker", "--input-address", source, "--output-address", target,
+            "--function", function, *flags]
+
+
+# Arguments, and expressions that the one line must fit, each.
+BROKEN = [
+    ("unknown flag", ["--mq", "--adress", A], ["--adress", "--address"]),
+    ("unknown flag of a worker", QUEUE + worker(A, A) + ["--functoin", "pong"],
+     ["--functoin", "--function"]),
+    ("unknown flag before the nodes", ["--stats-perod", "1"] + QUEUE,
+     ["--stats-perod", "--stats-period"]),
+    ("unknown node type", ["--quue", "--address", A], ["--quue"]),
+    ("flag of another node type", QUEUE + ["--function", "pong"], ["--function"]),
+    ("no number", QUEUE + ["--stats-period", "often"], ["--stats-period", "often"]),
+    ("number out of range", QUEUE + ["--capacity", "-1"],
+     ["--capacity", "-1", r"\d.*\d"]),
+    ("negative delay", QUEUE + worker(A, A, "pong", "--delay", "-1"),
+     ["--delay", r"-1", r"\d"]),
+    ("number with a tail", QUEUE + ["--capacity", "10x"], ["--capacity", "10x"]),
+    ("seed that is no number", QUEUE + worker(A, A, "pong", "--seed", "x"),
+     ["--seed", "x"]),
+    ("no replicas", QUEUE + worker(A, A, "pong", "--count", "0"), ["--count", "0"]),
+    ("port out of range", ["--mq", "--address", "127.0.0.1:70000"],
+     ["127.0.0.1:70000", "65535"]),
+    ("address without a port", ["--mq", "--address", "udp://127.0.0.1"],
+     ["udp://127.0.0.1"]),
+    ("address of an unknown scheme", ["--mq", "--address", "http://127.0.0.1:80"],
+     ["http://127.0.0.1:80"]),
+    ("empty address", ["--mq", "--address", ""], ["--address"]),
+    ("unknown function", QUEUE + worker(A, A, "pnog"), ["pnog", *FUNCTIONS]),
+    ("worker without a function", QUEUE + PLAYER[:-2], ["--function"]),
+    ("input that nobody offers", QUEUE + worker("nowhere", A), ["nowhere"]),
+    ("output that nobody offers", QUEUE + worker(A, "nowhere"), ["nowhere"]),
+    ("feeder to a name that nobody offers", ["--feeder", "--address", "nowhere",
+                                             "--path", "/dev/null"], ["nowhere"]),
+    ("two nodes at one address", QUEUE + QUEUE, [A]),
+    ("queue and sink at one address", QUEUE + ["--sink", "--address", A], [A]),
+    ("two nodes of one name", ["--mq", "--address", "x", "--mq", "--address", "x"],
+     ["x"]),
+    ("feeder without a path", QUEUE + ["--feeder", "--address", A], ["--path"]),
+    ("feeder of a missing file", QUEUE + ["--feeder", "--address", A, "--path",
+                                          "/no/such/file"], ["/no/such/file"]),
+    ("feeder of a directory", QUEUE + ["--feeder", "--address", A, "--path", "/proc"],
+     ["/proc"]),
+    ("bare output to a queue of the launch",
+     QUEUE + ["--mq", "--address", B] + worker(A, B, "pong", "--output-type", "socket"),
+     ["socket"]),
+    ("unknown output type", QUEUE + worker(A, A, "pong", "--output-type", "pigeon"),
+     ["--output-type", "pigeon", "queue", "socket"]),
+    ("unknown route", QUEUE + worker(A, A, "pong", "--route", "sideways"),
+     ["--route", "sideways", "choice", "random", "round-robin", "broadcast"]),
+    ("unknown level", QUEUE + ["--log-level", "loud"],
+     ["--log-level", "loud", "debug", "info", "warn", "error"]),
+    ("unknown join", ["--join", "glue"] + QUEUE, ["--join", "glue", "sockets"]),
+    ("flag without its value", ["--mq", "--address"], ["--address"]),
+    ("bad list of processors", ["--cpu-list", "many"] + QUEUE, ["--cpu-list", "many"]),
+    ("no node at all", [], []),
+    ("only defaults", ["--stats-period", "1"], []),
+]
+
+GOOD = [
+    ("a queue", QUEUE),
+    ("a queue at its default address", ["--mq"]),
+    ("pong", QUEUE + PLAYER),
+    ("flags with an equals sign", ["--mq", "--address=" + A] + PLAYER[:-2]
+     + ["--function=pong"]),
+    ("function in another case", QUEUE + worker(A, A, "PoNg")),
+    ("defaults first", ["--stats-period", "1", "--metrics-address", D,
+                        "--log-level", "debug"] + QUEUE + PLAYER),
+    ("udp and tcp at once", QUEUE + ["--address", "tcp://" + A]),
+    ("ipv6", ["--mq", "--address", "[::1]:11801"]),
+    ("a host's name", ["--mq", "--address", "localhost:11801"]),
+    ("plain names", ["--mq", "--address", "trades"]
+     + worker("trades", "results", "marketspread", "--output-type", "socket")
+     + ["--sink", "--address", "results"]),
+    ("a worker between queues elsewhere", worker(A, B)),
+    ("a worker over tcp", worker("tcp://" + A, "tcp://" + B)),
+    ("a tree", QUEUE + ["--mq", "--address", B, "--mq", "--address", C]
+     + worker(A, B, "inputdoubler", "--output-address", C)),
+    ("router tree", QUEUE + ["--mq", "--address", B, "--mq", "--address", C]
+     + worker(A, B, "fixrouter", "--output-address", C) * 2
+     + worker(B, D, "marketspread", "--output-type", "socket")
+     + worker(C, D, "marketspread", "--output-type", "socket")
+     + ["--sink", "--address", D]),
+    ("several inputs", QUEUE + ["--mq", "--address", B]
+     + worker(A, B, "double", "--input-address", B)),
+    ("random route with a seed", QUEUE + worker(A, A, "pong", "--route", "random",
+                                                "--seed", "42")),
+    ("broadcast", QUEUE + ["--mq", "--address", B]
+     + worker(A, A, "double", "--output-address", B, "--route", "broadcast")),
+    ("replicas", QUEUE + worker(A, A, "pong", "--count", "4")),
+    ("sockets", ["--join", "sockets"] + QUEUE + PLAYER),
+    ("straight to the hub", ["--metrics-uri", "http://127.0.0.1:5555/post"] + QUEUE),
+    ("a feeder and its end", ["--exit-when-drained", "--drain-timeout", "3"] + QUEUE
+     + ["--feeder", "--address", A, "--path", "/dev/null", "--delay", "0.5"]),
+    ("a small queue", QUEUE + ["--capacity", "10", "--capacity-bytes", "100000"]),
+    ("one processor", ["--cpu-list", "0"] + QUEUE),
+    ("logs", QUEUE + ["--console-log", "--file-log", "--log-max-bytes", "1000000"]),
+    ("the market-spread block", [
+        "--metrics-receiver", "--address", C, "--uri", "http://127.0.0.1:5555/post",
+        "--sink", "--address", B, "--metrics-address", C, "--stats-period", "1",
+        "--vuid", "MARKET_SPREAD", "--mq", "--address", A, "--metrics-address", C,
+        "--stats-period", "1", "--vuid", "NODE_1",
+        *worker(A, B, "marketspread", "--output-type", "socket", "--metrics-address", C,
+                "--stats-period", "1", "--vuid", "NODE_2"),
+        "--feeder", "--address", A, "--path", "/dev/null", "--path", "/dev/null",
+        "--delay", "0.001"]),
+]
+
+
+class CheckTest(Scenario):
+    def assert_refused(self, result, patterns):
+        self.assertEqual(result.status, 2, result)
+        lines = [line for line in result.stderr if line.strip()]
+        self.assertEqual(len(lines), 1, "one clear line:\n" + "\n".join(lines))
+        for pattern in patterns:
+            if not re.search(pattern, lines[0]):
+                self.assertIn(pattern, lines[0])
+
+    def test_broken_launches(self):
+        self.assertGreaterEqual(len(BROKEN), 20)
+        for command in ("check", "run"):
+            for name, arguments, patterns in BROKEN:
+                with self.subTest(name, command=command):
+                    result = launch.run_to_end(command, *arguments)
+                    self.assert_refused(result, patterns)
+
+    def test_good_launches(self):
+        self.assertGreaterEqual(len(GOOD), 20)
+        for name, arguments in GOOD:
+            with self.subTest(name):
+                result = launch.run_to_end("check", *arguments)
+                self.assertEqual(result.status, 0, result.stderr)
+                self.assertTrue(result.stdout, "the wiring is not printed")
+
+    def test_good_launches_as_graph(self):
+        for name, arguments in GOOD:
+            with self.subTest(name):
+                result = launch.run_to_end("check", "--dot", *arguments)
+                self.assertEqual(result.status, 0, result.stderr)
+                text = "\n".join(result.stdout).strip()
+                self.assertRegex(text, r"^(strict )?digraph\b")
+                self.assertEqual(text.count("{"), text.count("}"))
+                self.assertEqual(text[-1], "}")
+
+
+class AddressInUseTest(Scenario):
+    def refuse(self, address, *arguments):
+        result = launch.run_to_end(*arguments)
+        self.assertEqual(result.status, 2, result.stderr)
+        text = "\n".join(result.stderr)
+        self.assertIn(address.rpartition("://")[2], text)
+        self.assertRegex(text, "(?i)in use")
+
+    def test_udp(self):
+        with addresses.udp_socket() as taken:
+            address = addresses.write(taken.getsockname())
+            self.refuse(address, "mq", "--address", address)
+            self.refuse(address, "sink", "--address", address)
+            self.refuse(address, "run", "--mq", "--address", free_address(),
+                        "--mq", "--address", address)
+
+    def test_tcp(self):
+        with addresses.tcp_listener() as taken:
+            address = "tcp://" + addresses.write(taken.getsockname())
+            self.refuse(address, "mq", "--address", address)
+
+    def test_nothing_has_started(self):
+        path = self.write_file("lines.msg", b"a\n" * 10)
+        with addresses.udp_socket() as target, addresses.udp_socket() as taken:
+            address = addresses.write(taken.getsockname())
+            self.refuse(address, "run", "--feeder", "--address",
+                        addresses.write(target.getsockname()), "--path", path,
+                        "--mq", "--address", address)
+            target.settimeout(0)
+            with self.assertRaises(BlockingIOError):
+                target.recv(100)
+
+
+class HelpTest(Scenario):
+    def test_help_of_every_command(self):
+        flags = {
+            "mq": ["--address", "--metrics-address", "--stats-period", "--vuid",
+                   "--console-log", "--file-log", "--log-level", "--capacity",
+                   "--capacity-bytes", "--max-message", "--log-max-bytes"],
+            "sink": ["--address", "--metrics-address", "--stats-period", "--vuid",
+                     "--console-log", "--file-log", "--log-level"],
+            "worker": ["--input-address", "--output-address", "--output-type",
+                       "--function", "--delay", "--route", "--seed", "--count",
+                       "--metrics-address", "--stats-period", "--vuid"],
+            "feeder": ["--address", "--path", "--delay", "--console-log", "--file-log",
+                       "--log-level"],
+            "metrics-receiver": ["--address", "--uri"],
+            "run": ["--exit-when-drained", "--join", "--cpu-list", "--drain-timeout",
+                    "--metrics-uri"],
+            "check": ["--dot"],
+            "fixgen": ["--symbols", "--orders", "--quotes", "--seed", "--out"],
+            "client": ["HOST:PORT"],
+        }
+        for command, names in flags.items():
+            with self.subTest(command):
+                result = launch.run_to_end(command, "--help")
+                self.assertEqual(result.status, 0, result.stderr)
+                text = "\n".join(result.stdout)
+                for name in names:
+                    self.assertIn(name, text)
+        self.assertEqual(launch.run_to_end("--help").status, 0)
+
+    def test_unknown_command(self):
+        result = launch.run_to_end("rnu")
+        self.assertEqual(result.status, 2)
+        self.assertRegex("\n".join(result.stderr), r"rnu.*\brun\b")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,196 @@
+/* queue_command.c: the words of a queue, to the byte. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nodes/queue_command.h"
+
+/* A copy of exactly that size, so that a sanitizer sees a look beyond its end. */
+static char *exact_copy(const void *text, size_t length)
+{
+    char *copy = malloc(length > 0 ? length : 1);
+    assert_non_null(copy);
+    memcpy(copy, text, length);
+    return copy;
+}
+
+/* Whether that command means `verb`, with `message` (of a PUT) `message_offset` bytes into it. */
+static void assert_parses(const char *text, size_t length, enum queue_verb verb, size_t message_offset)
+{
+    char *copy = exact_copy(text, length);
+    struct queue_command command = queue_command_parse(copy, length);
+    assert_int_equal(command.verb, verb);
+    if (verb == QUEUE_PUT) {
+        assert_non_null(command.message);
+        assert_int_equal(command.message_length, length - message_offset);
+        assert_memory_equal(command.message, text + message_offset, length - message_offset);
+    }
+    free(copy);
+}
+
+#define ASSERT_PARSES(text, verb, offset) assert_parses(text, sizeof(text) - 1, verb, offset)
+
+static void test_put(void **state)
+{
+    (void)state;
+    ASSERT_PARSES("PUT:ping", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT:", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT", QUEUE_PUT, 3);
+    ASSERT_PARSES("PUT::", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT:a:b:c", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT:GET", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT: ", QUEUE_PUT, 4);
+    ASSERT_PARSES("PUT:a\0b\n\xff", QUEUE_PUT, 4);
+}
+
+static void test_get_and_size(void **state)
+{
+    (void)state;
+    ASSERT_PARSES("GET", QUEUE_GET, 0);
+    ASSERT_PARSES("GET:", QUEUE_GET, 0);
+    ASSERT_PARSES("GET:x", QUEUE_GET, 0);
+    ASSERT_PARSES("SIZE", QUEUE_SIZE, 0);
+    ASSERT_PARSES("SIZE:", QUEUE_SIZE, 0);
+    ASSERT_PARSES("SIZE:1:2", QUEUE_SIZE, 0);
+}
+
+static void test_anything_else_is_unknown(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",      ":",     ":PUT",   "put:x",   "Put:x", "get",   "size", "PUTS:x",    "PU",         "PUTx",
+        "PUT x", " PUT:", "PUT :x", "GET\n",   "GETT",  "GE",    "SIZ",  "SIZEX",     "SIZE\r\n",   "HELLO",
+        "G",     "GET x", "\xff",   "FLUSH:x", "P:UT",  "PUT;x", "POST", "PUTGET:::", "GET SIZE:x",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        assert_parses(texts[i], strlen(texts[i]), QUEUE_UNKNOWN, 0);
+    ASSERT_PARSES("GET\0", QUEUE_UNKNOWN, 0);
+    ASSERT_PARSES("\0GET", QUEUE_UNKNOWN, 0);
+    ASSERT_PARSES("PUT\0:x", QUEUE_UNKNOWN, 0);
+    assert_int_equal(queue_command_parse(NULL, 0).verb, QUEUE_UNKNOWN);
+}
+
+static void test_a_long_put(void **state)
+{
+    (void)state;
+    size_t length = (size_t)1 << 20;
+    char *text = malloc(length);
+    assert_non_null(text);
+    memset(text, ':', length);
+    memcpy(text, "PUT", 3);
+    assert_parses(text, length, QUEUE_PUT, 4);
+    free(text);
+}
+
+/* ---- answers ---- */
+
+static void assert_answer(const char *text, size_t length, const char *expected)
+{
+    assert_int_equal(length, strlen(expected));
+    assert_memory_equal(text, expected, length);
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    char text[QUEUE_ANSWER_BYTES];
+    assert_answer(text, queue_answer_put(text, 0), "PUT 0 bytes");
+    assert_answer(text, queue_answer_put(text, 4), "PUT 4 bytes");
+    assert_answer(text, queue_answer_put(text, SIZE_MAX), "PUT 18446744073709551615 bytes");
+    assert_answer(text, queue_answer_size(text, 0), "0");
+    assert_answer(text, queue_answer_size(text, UINT64_MAX), "18446744073709551615");
+    assert_answer(text, queue_answer_unknown(text), "ERR unknown command");
+    assert_answer(text, queue_answer_full(text), "ERR queue full");
+    assert_answer(text, queue_answer_needs_tcp(text, 70000), "ERR message of 70000 bytes needs TCP");
+    assert_answer(text, queue_answer_too_long(text, 9, 8), "ERR message of 9 bytes is above the limit of 8");
+    assert_true(queue_answer_too_long(text, SIZE_MAX, UINT64_MAX) < QUEUE_ANSWER_BYTES);
+}
+
+static void test_what_is_an_error(void **state)
+{
+    (void)state;
+    char text[QUEUE_ANSWER_BYTES];
+    assert_true(queue_answer_is_error(text, queue_answer_unknown(text)));
+    assert_true(queue_answer_is_error(text, queue_answer_full(text)));
+    assert_true(queue_answer_is_error(text, queue_answer_needs_tcp(text, 65504)));
+    assert_true(queue_answer_is_needs_tcp(text, queue_answer_needs_tcp(text, SIZE_MAX)));
+    assert_false(queue_answer_is_needs_tcp(text, queue_answer_full(text)));
+    assert_false(queue_answer_is_needs_tcp(text, queue_answer_too_long(text, 9, 8)));
+}
+
+/* A message that only begins like an error, or nearly is one, is a message. */
+static void test_what_is_a_message(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        "E",
+        "ERR",
+        "ERR ",
+        "ERR something",
+        "ERR unknown comman",
+        "ERR unknown command ",
+        "ERR unknown command: x",
+        "err unknown command",
+        "ERR queue ful",
+        "ERR queue full of fish",
+        " ERR queue full",
+        "ERR message of ",
+        "ERR message of  bytes needs TCP",
+        "ERR message of -1 bytes needs TCP",
+        "ERR message of 12x bytes needs TCP",
+        "ERR message of 12 bytes needs TC",
+        "ERR message of 12 bytes needs TCP!",
+        "ERR message of 12 bytes needs UDP",
+        "ERR message of 12",
+        "PUT 4 bytes",
+        "0",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        char *copy = exact_copy(texts[i], strlen(texts[i]));
+        assert_false(queue_answer_is_error(copy, strlen(texts[i])));
+        assert_false(queue_answer_is_needs_tcp(copy, strlen(texts[i])));
+        free(copy);
+    }
+    assert_false(queue_answer_is_error("ERR queue full", strlen("ERR queue full") + 1)); /* with its NUL */
+    assert_false(queue_answer_is_error(NULL, 0));
+}
+
+static void test_what_says_that_a_queue_is_full(void **state)
+{
+    (void)state;
+    static const char *const full[] = {"ERR queue full", "ERR queue full: disk", "ERR queue full\n"};
+    static const char *const other[] = {"", "ERR queue ful", "ERR queue", "err queue full", "ERR unknown command"};
+    for (size_t i = 0; i < sizeof full / sizeof full[0]; i++) {
+        char *copy = exact_copy(full[i], strlen(full[i]));
+        assert_true(queue_answer_is_full(copy, strlen(full[i])));
+        free(copy);
+    }
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        char *copy = exact_copy(other[i], strlen(other[i]));
+        assert_false(queue_answer_is_full(copy, strlen(other[i])));
+        free(copy);
+    }
+    assert_false(queue_answer_is_full(NULL, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_put),
+        cmocka_unit_test(test_get_and_size),
+        cmocka_unit_test(test_anything_else_is_unknown),
+        cmocka_unit_test(test_a_long_put),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_what_is_an_error),
+        cmocka_unit_test(test_what_is_a_message),
+        cmocka_unit_test(test_what_says_that_a_queue_is_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
