@@ -35,8 +35,9 @@ struct subject {
     const char *const *flags;
     const char *feed_at;
     const char *drain_at;
-    /* The same with links over the network, where nobody answers; NULL: it has none. */
-    const char *const *remote_flags;
+    /* Another launch without `feed_at` and `drain_at`: links over the network, where nobody answers; a node that waits
+     * for another one's end. NULL: there is none. */
+    const char *const *other_flags;
     /* Told to leave everything it ends at once, or waits so long for those whose last words it carries. */
     int64_t abandon_wait_ns;
     bool is_balanced;  /* what came in went out, was dropped, or rests in it */
@@ -68,7 +69,7 @@ static const struct subject subjects[] = {
                     "--function", "passthrough", "--mq", "--address", "in", "--mq", "--address", "out"),
      .feed_at = "in",
      .drain_at = "out",
-     .remote_flags =
+     .other_flags =
          TEXTS("--log-level", "error", "--worker", "--input-address", NOBODY, "--input-address", "tcp://" NOBODY,
                "--output-address", NOBODY, "--output-address", "tcp://" NOBODY, "--function", "pong"),
      .is_balanced = true},
@@ -77,8 +78,8 @@ static const struct subject subjects[] = {
      .documented_flags = TEXTS("address", "path", "delay", "console-log", "file-log", "log-level"),
      .flags = TEXTS("--feeder", "--path", FILE_FLAG, "--rate", "1", "--address", "out", "--mq", "--address", "out"),
      .drain_at = "out",
-     .remote_flags = TEXTS("--log-level", "error", "--feeder", "--path", "/dev/null", "--address", NOBODY, "--address",
-                           "tcp://" NOBODY),
+     .other_flags = TEXTS("--log-level", "error", "--feeder", "--path", "/dev/null", "--address", NOBODY, "--address",
+                          "tcp://" NOBODY),
      .is_balanced = true},
     {.type = &sink_type,
      .title = "Sink",
@@ -94,6 +95,7 @@ static const struct subject subjects[] = {
      .flags = TEXTS("--log-level", "error", "--metrics-receiver", "--address", "in", "--address", "127.0.0.1:0",
                     "--address", "tcp://127.0.0.1:0"),
      .feed_at = "in",
+     .other_flags = TEXTS("--metrics-receiver", "--address", "in", "--mq", "--address", "q", "--metrics-address", "in"),
      .abandon_wait_ns = NS_PER_S,
      .is_balanced = true,
      .datagram_counter = "malformed",
@@ -101,8 +103,8 @@ static const struct subject subjects[] = {
     {.type = &metrics_reporter_type,
      .title = "Metrics",
      .flags = TEXTS("--mq", "--address", "in", "--metrics-address", "out", "--metrics-receiver", "--address", "out"),
-     .remote_flags = TEXTS("--log-level", "error", "--mq", "--address", "in", "--metrics-address", NOBODY,
-                           "--metrics-address", "tcp://" NOBODY),
+     .other_flags = TEXTS("--log-level", "error", "--mq", "--address", "in", "--metrics-address", NOBODY,
+                          "--metrics-address", "tcp://" NOBODY),
      .abandon_wait_ns = 500 * NS_PER_MS},
 };
 
@@ -350,9 +352,9 @@ static void test_opens_and_closes(void **state)
     const struct subject *subject = *state;
     opens_and_closes(subject, subject->flags, true);
     opens_and_closes(subject, subject->flags, false);
-    if (subject->remote_flags != NULL) {
-        opens_and_closes(subject, subject->remote_flags, true);
-        opens_and_closes(subject, subject->remote_flags, false);
+    if (subject->other_flags != NULL) {
+        opens_and_closes(subject, subject->other_flags, true);
+        opens_and_closes(subject, subject->other_flags, false);
     }
 }
 
@@ -420,8 +422,8 @@ static void test_an_idle_step(void **state)
 {
     const struct subject *subject = *state;
     steps_idle(subject, subject->flags);
-    if (subject->remote_flags != NULL)
-        steps_idle(subject, subject->remote_flags);
+    if (subject->other_flags != NULL)
+        steps_idle(subject, subject->other_flags);
 }
 
 /* ---- the end ---- */
@@ -471,8 +473,8 @@ static void test_a_drain_ends_it(void **state)
 {
     const struct subject *subject = *state;
     drains(subject, subject->flags);
-    if (subject->remote_flags != NULL)
-        drains(subject, subject->remote_flags);
+    if (subject->other_flags != NULL)
+        drains(subject, subject->other_flags);
 }
 
 /* What is on its way when the stop comes reaches its end. */
@@ -484,14 +486,14 @@ static void test_a_drain_loses_nothing(void **state)
         return;
     open_with(&launch, subject, subject->flags, false);
     struct node *node = stepped_node(&launch, subject->type);
-    put_some(&launch, 900);
+    put_some(&launch, 3000);
     topology_stop(launch.topology, STOP_DRAIN);
     turn_until_ended(&launch, launch.node_count, NS_PER_MS);
-    assert_true(stats_get(&node->stats->in_count) == 900);
+    assert_true(stats_get(&node->stats->in_count) == 3000);
     assert_true(node_in_flight(node->inputs, node->input_count) == 0);
     assert_true(stats_get(&node->stats->out_count) + stats_dropped_count(node->stats) +
                     stats_get(&node->stats->queued_count) ==
-                900);
+                3000);
     stepped_close(&launch);
 }
 
@@ -540,8 +542,8 @@ static void test_it_can_be_abandoned(void **state)
     const struct subject *subject = *state;
     abandons(subject, subject->flags, 0);
     abandons(subject, subject->flags, 5000);
-    if (subject->remote_flags != NULL)
-        abandons(subject, subject->remote_flags, 0);
+    if (subject->other_flags != NULL)
+        abandons(subject, subject->other_flags, 0);
 }
 
 /* ---- numbers ---- */
