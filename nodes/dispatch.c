@@ -23,14 +23,14 @@ void dispatch_close(struct dispatch *dispatch)
     *dispatch = (struct dispatch){0};
 }
 
-/* Looks at a worker's progress when its credit is used up. */
+/* Looks at a worker's progress when its credit is used up or old. One that had nothing to do begins anew. */
 static void renew_credit(struct dispatch_target *target, int64_t now_ns)
 {
     uint64_t released = atomic_load_explicit(&target->edge->released_count, memory_order_acquire);
     uint64_t emitted = atomic_load_explicit(&target->edge->emitted_count, memory_order_relaxed);
     uint64_t progress = released - target->released_count;
-    if (progress > 0) {
-        int64_t elapsed_ns = now_ns > target->looked_ns ? now_ns - target->looked_ns : 1;
+    int64_t elapsed_ns = now_ns > target->looked_ns ? now_ns - target->looked_ns : 1;
+    if (progress > 0 || elapsed_ns >= ahead_ns) {
         double expected = (double)progress * (double)ahead_ns / (double)elapsed_ns;
         target->ahead_max = expected < DISPATCH_AHEAD_MIN ? DISPATCH_AHEAD_MIN
                             : expected > 1e9              ? UINT64_C(1000000000)
@@ -44,7 +44,7 @@ static void renew_credit(struct dispatch_target *target, int64_t now_ns)
 
 static bool may_take(struct dispatch_target *target, int64_t now_ns)
 {
-    if (target->credit == 0)
+    if (target->credit == 0 || now_ns - target->looked_ns >= ahead_ns)
         renew_credit(target, now_ns);
     if (target->credit > 0)
         return edge_has_room(target->edge);

@@ -17,6 +17,10 @@ static const uint64_t tcp_window_count = 1024;
 static const uint64_t tcp_window_bytes = 1024 * 1024;
 
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
+/* Within this time of sending, "connection refused" is there. */
+static const int64_t refusal_ns = 50 * NS_PER_MS;
+/* So long after a message was given up its answer may still come, and must not be taken for another's. */
+static const int64_t late_answer_ns = NS_PER_S;
 static const int64_t full_backoff_min_ns = NS_PER_MS;
 static const int64_t full_backoff_max_ns = 100 * NS_PER_MS;
 
@@ -46,8 +50,9 @@ struct remote_put {
     uint64_t first, awaiting, unsent, next;
     uint64_t again_count;
     uint64_t unanswered_bytes;
-    bool answers;          /* the queue has answered something, once */
-    int64_t not_before_ns; /* the queue was full */
+    int64_t doubt_until_ns; /* late answers may come until then */
+    bool answers;           /* the queue has answered something, once */
+    int64_t not_before_ns;  /* the queue was full */
     int64_t full_backoff_ns;
     struct remote_put_counts counts;
 };
@@ -149,6 +154,8 @@ static void take_reply(void *context, const void *text, size_t length)
         confirm(put, bytes);
     } else if (queue_answer_is_full(text, length)) {
         put->counts.full_count++;
+        if (clock_monotonic_ns() < put->doubt_until_ns)
+            return; /* perhaps the answer to one that was given up; sending this one again might double it */
         put->not_before_ns = clock_monotonic_ns() + put->full_backoff_ns;
         put->full_backoff_ns =
             put->full_backoff_ns * 2 < full_backoff_max_ns ? put->full_backoff_ns * 2 : full_backoff_max_ns;
@@ -159,12 +166,15 @@ static void take_reply(void *context, const void *text, size_t length)
     }
 }
 
+/* A refusal comes back at once, so what was sent long before it went to a queue that was still there. */
 static void take_break(void *context, bool refused)
 {
     struct remote_put *put = context;
+    int64_t now_ns = clock_monotonic_ns();
     while (put->awaiting < put->unsent) {
-        put->counts.unconfirmed_count += !refused;
-        settle_first(put, refused);
+        bool again = refused && now_ns - slot(put, put->awaiting)->sent_ns < refusal_ns;
+        put->counts.unconfirmed_count += !again;
+        settle_first(put, again);
     }
 }
 
@@ -270,6 +280,7 @@ static void give_up_late(struct remote_put *put, int64_t now_ns)
         return;
     while (put->awaiting < put->unsent && now_ns >= slot(put, put->awaiting)->sent_ns + answer_wait_ns(put)) {
         put->counts.unconfirmed_count++;
+        put->doubt_until_ns = now_ns + late_answer_ns;
         settle_first(put, false);
     }
 }

@@ -250,6 +250,40 @@ static void test_how_much_follows_the_pace(void **state)
     close_fixture(fixture);
 }
 
+/* One that was fast and stops is given no more than it was promised, and then as little as any slow one. */
+static void test_one_that_becomes_slow(void **state)
+{
+    (void)state;
+    struct fixture *fixture = open_fixture(2);
+    fill(fixture, 400000, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        dispatch(fixture);
+        consume(fixture, 0, UINT64_MAX);
+        consume(fixture, 1, UINT64_MAX);
+        fixture->now_ns += NS_PER_MS;
+    }
+    /* Consumer 0 now takes a message each 50 ms. What it has lasts for long; it gets no more. */
+    dispatch(fixture);
+    consume(fixture, 1, UINT64_MAX);
+    uint64_t emitted = 0;
+    uint64_t taken = 0;
+    for (unsigned i = 0; i < 20000; i++) {
+        fixture->now_ns += 50 * NS_PER_MS;
+        taken += consume(fixture, 0, 1);
+        consume(fixture, 1, UINT64_MAX);
+        if (fixture->store.message_count < 20000)
+            fill(fixture, 20000, 0);
+        emitted = atomic_load(&fixture->outputs[0].edge->emitted_count);
+        dispatch(fixture);
+        if (taken > 1000 && atomic_load(&fixture->outputs[0].edge->emitted_count) > emitted)
+            break;
+    }
+    /* It had to come down to a slow one's share before it got anything. */
+    assert_true(taken > 1000);
+    assert_in_range(in_flight(fixture, 0), 0, 2 * DISPATCH_AHEAD_MIN + EDGE_BLOCK_BYTES / RECORD_BYTES);
+    close_fixture(fixture);
+}
+
 /* One that did 100 a millisecond and then stops is given what that pace promised, and no more; the other one gets the
  * rest. */
 static void test_one_that_stops(void **state)
@@ -378,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_one_that_takes_nothing_gets_little),
         cmocka_unit_test(test_a_fast_one_gets_more),
         cmocka_unit_test(test_how_much_follows_the_pace),
+        cmocka_unit_test(test_one_that_becomes_slow),
         cmocka_unit_test(test_one_that_stops),
         cmocka_unit_test(test_one_without_room),
         cmocka_unit_test(test_a_batch_is_bounded),

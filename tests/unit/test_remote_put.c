@@ -701,6 +701,42 @@ static void test_a_rehearsal_opens_nothing(void **state)
     assert_null(put);
 }
 
+/* Taken, its answer lost, then the queue goes: it may be there. */
+static void test_taken_without_an_answer_and_then_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    emit(fixture, "a");
+    step(fixture);
+    expect_put(fixture, "a");
+    far_leave(&fixture->far);
+    test_now_ns += 100 * NS_PER_MS;
+    emit(fixture, "bb");
+    step_until_refused(fixture);
+    far_return(&fixture->far);
+    test_now_ns += 2 * NS_PER_S;
+    step(fixture);
+    expect_put(fixture, "bb");
+}
+
+/* An answer that may be for one that was given up does not make another one go twice. */
+static void test_a_late_full(void **state)
+{
+    struct fixture *fixture = *state;
+    emit(fixture, "a");
+    step(fixture);
+    expect_put(fixture, "a");
+    step_after(fixture, NS_PER_S);
+    emit(fixture, "b");
+    step(fixture);
+    expect_put(fixture, "b");
+    far_answer_text(&fixture->far, "ERR queue full"); /* to "a", which was given up */
+    answer_put(fixture, "b");
+    FAR_WAIT(&fixture->far, remote_put_counts(fixture->put).full_count == 1);
+    poller_wait(fixture->far.poller, NS_PER_MS);
+    step_after(fixture, NS_PER_S);
+    far_expect_nothing(&fixture->far);
+}
+
 int main(void)
 {
 #define PUT_TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
@@ -727,6 +763,8 @@ int main(void)
         PUT_TEST(test_back_but_silent),
         PUT_TEST(test_it_goes_and_comes_back),
         PUT_TEST(test_answers_before_it_went),
+        PUT_TEST(test_taken_without_an_answer_and_then_gone),
+        PUT_TEST(test_a_late_full),
         PUT_TEST(test_closing_with_messages_left),
         PUT_TEST(test_a_rehearsal_opens_nothing),
     };
