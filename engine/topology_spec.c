@@ -369,14 +369,19 @@ void topology_spec_add_port(struct topology_spec *spec, const struct address *ad
 
 enum status topology_spec_check(const struct topology_spec *spec, struct error *error)
 {
+    bool has_source = false;
     for (size_t i = 0; i < spec->node_count; i++) {
         const struct node_spec *node = &spec->nodes[i];
+        has_source = has_source || node->type->is_source;
         enum status status = node->type->check != NULL ? node->type->check(node, spec, error) : STATUS_OK;
         if (status != STATUS_OK) {
             error_prefix(error, "%s", node->name);
             return status;
         }
     }
+    if (spec->launch.exit_when_drained && !has_source)
+        return error_set(error, STATUS_USAGE,
+                         "--exit-when-drained needs a feeder in the launch: without one it would never end");
     return STATUS_OK;
 }
 

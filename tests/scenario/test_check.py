@@ -74,6 +74,8 @@ BROKEN = [
     ("unknown join", ["--join", "glue"] + QUEUE, ["--join", "glue", "sockets"]),
     ("flag without its value", ["--mq", "--address"], ["--address"]),
     ("bad list of processors", ["--cpu-list", "many"] + QUEUE, ["--cpu-list", "many"]),
+    ("nothing that could end it", ["--exit-when-drained"] + QUEUE,
+     ["--exit-when-drained", "feeder"]),
     ("no node at all", [], []),
     ("only defaults", ["--stats-period", "1"], []),
 ]
