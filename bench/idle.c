@@ -51,7 +51,7 @@ int main(void)
         bench_wait_ns(10000000);
         int64_t start_ns = bench_now_ns();
         bench_must(millrace_put(producer, "x", 1), "the ring is full");
-        millrace_flush(producer);
+        bench_must(millrace_flush(producer), "the ring is full");
         bench_must(millrace_take_wait(consumer, &message, 1000000000), "no answer");
         first_us[i] = (double)(bench_now_ns() - start_ns) / 1e3;
     }

@@ -21,7 +21,7 @@ static double play(unsigned balls)
     bench_start(launch);
     for (unsigned i = 0; i < balls; i++)
         bench_must(millrace_put(producer, "ping", 4), "the ring is full");
-    millrace_flush(producer);
+    bench_must(millrace_flush(producer), "the ring is full");
     bench_wait_ns(run_ns / 5);
     int64_t start_ns = bench_now_ns();
     uint64_t start = bench_counts(launch, "worker").out_count;

@@ -45,14 +45,21 @@ void idle_open(struct idle *idle, struct idle_crowd *crowd)
     *idle = (struct idle){.event_source = {.fd = -1, .ready = drain_event}, .crowd = crowd};
 }
 
+static void count_awake(struct idle *idle, int change)
+{
+    atomic_fetch_add_explicit(&idle->crowd->awake_count, change, memory_order_relaxed);
+}
+
 void idle_begin(struct idle *idle)
 {
-    atomic_fetch_add_explicit(&idle->crowd->awake_count, 1, memory_order_relaxed);
+    idle->counted = true;
+    count_awake(idle, 1);
 }
 
 void idle_end(struct idle *idle)
 {
-    atomic_fetch_sub_explicit(&idle->crowd->awake_count, 1, memory_order_relaxed);
+    idle->counted = false;
+    count_awake(idle, -1);
 }
 
 void idle_close(struct idle *idle)
@@ -117,12 +124,12 @@ static size_t sleep_until_woken(struct idle *idle, int64_t now_ns, int64_t deadl
     size_t served = 0;
     if (deadline_ns > now_ns) {
         idle->park_count++;
-        idle_end(idle);
+        count_awake(idle, idle->counted ? -1 : 0);
         if (idle->poller != NULL)
             served = poller_wait(idle->poller, deadline_ns == CLOCK_NEVER_NS ? -1 : deadline_ns - now_ns);
         else
             sleep_on_futex(idle, now_ns, deadline_ns);
-        idle_begin(idle);
+        count_awake(idle, idle->counted ? 1 : 0);
     }
     idle_busy(idle);
     return served;

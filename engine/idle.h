@@ -46,13 +46,15 @@ struct idle {
     _Alignas(CACHE_LINE_BYTES) struct poller *poller; /* NULL until idle_poller */
     struct poll_source event_source;                  /* the eventfd that wakes the poller; fd -1: none */
     struct idle_crowd *crowd;
+    bool counted;
     bool impatient;           /* parks at once: nobody hands over to it within microseconds */
     int64_t resting_since_ns; /* 0: not resting */
     bool armed;               /* parked is announced; one more look, then sleep */
     uint64_t park_count;
 };
 
-/* The thread counts as awake from idle_begin on. */
+/* From idle_begin to idle_end the thread counts in its crowd while it is awake. One that does other things between its
+ * rests, such as the embedding program's, need not be counted. */
 void idle_open(struct idle *idle, struct idle_crowd *crowd);
 void idle_begin(struct idle *idle);
 void idle_end(struct idle *idle);

@@ -281,10 +281,12 @@ enum millrace_result millrace_put(millrace_producer *producer, const void *data,
     return MILLRACE_OK;
 }
 
-void millrace_flush(millrace_producer *producer)
+enum millrace_result millrace_flush(millrace_producer *producer)
 {
-    if (producer->port.edge != NULL)
-        edge_flush(producer->port.edge);
+    struct port_handle *port = &producer->port;
+    if (port->edge == NULL || port->ended)
+        return MILLRACE_ERROR;
+    return edge_flush(port->edge) ? MILLRACE_OK : MILLRACE_AGAIN;
 }
 
 enum millrace_result millrace_put_wait(millrace_producer *producer, int64_t timeout_ns)
@@ -294,8 +296,8 @@ enum millrace_result millrace_put_wait(millrace_producer *producer, int64_t time
         return MILLRACE_ERROR;
     int64_t now_ns = clock_monotonic_ns();
     int64_t deadline_ns = deadline_after(now_ns, timeout_ns);
-    /* Each time, for what had no room goes first, into the blocks that came back. */
-    for (edge_flush(port->edge); !edge_has_room(port->edge); edge_flush(port->edge)) {
+    /* A flush each time, for what had no room goes first, into the blocks that came back. */
+    while (!edge_flush(port->edge) || !edge_has_room(port->edge)) {
         if (is_stopping(port))
             return MILLRACE_CLOSED;
         if (now_ns >= deadline_ns)

@@ -52,7 +52,7 @@ int main(void)
     must(millrace_launch_start(launch, &error), &error);
 
     must(millrace_put(producer, "hello", strlen("hello")), &error);
-    millrace_flush(producer);
+    must(millrace_flush(producer), &error);
     for (int i = 0; i < 2; i++) {
         struct millrace_message message;
         must(millrace_take_wait(consumer, &message, INT64_C(10000000000)), &error);

@@ -104,11 +104,13 @@ MILLRACE_API void millrace_launch_close(millrace_launch **launch);
 /* Puts a copy of `length` bytes (1 GiB at most). Others see it when a block is full or after millrace_flush.
  * MILLRACE_AGAIN: the ring is full. Never blocks. */
 MILLRACE_API enum millrace_result millrace_put(millrace_producer *producer, const void *data, size_t length);
-MILLRACE_API void millrace_flush(millrace_producer *producer);
-/* Flushes and waits until there is room: MILLRACE_OK; MILLRACE_CLOSED when the launch stops; MILLRACE_AGAIN after
- * `timeout_ns` (negative: no limit). */
+/* Hands over what was put. MILLRACE_AGAIN: the ring is full, the last messages stay behind; flush again later, or let
+ * millrace_put_wait make sure of them. Never blocks. */
+MILLRACE_API enum millrace_result millrace_flush(millrace_producer *producer);
+/* Flushes and waits until all is handed over and there is room: MILLRACE_OK; MILLRACE_CLOSED when the launch stops;
+ * MILLRACE_AGAIN after `timeout_ns` (negative: no limit). */
 MILLRACE_API enum millrace_result millrace_put_wait(millrace_producer *producer, int64_t timeout_ns);
-/* No more messages will come from here. */
+/* No more messages will come from here. Blocks until all is handed over, or the launch stops. */
 MILLRACE_API void millrace_producer_end(millrace_producer *producer);
 
 /* The next message, valid until the next call on this consumer. MILLRACE_AGAIN: none now. */
