@@ -241,6 +241,11 @@ static void aim_at_loopback(struct place *target)
         memcpy(target->host, "\x7f\0\0\x01", 4);
 }
 
+unsigned address_port(const struct address *address)
+{
+    return address->scheme == ADDRESS_NAME ? 0 : place_of(address).port;
+}
+
 bool address_reaches(const struct address *target, const struct address *listener)
 {
     if (target->scheme != listener->scheme)

@@ -33,6 +33,9 @@ struct address {
  * no address or its host is not known. */
 enum status address_parse(const char *text, struct address *address, struct error *error) MUST_USE;
 
+/* The port; 0 for a name. */
+unsigned address_port(const struct address *address);
+
 /* Whether what sends to `target` reaches what listens at `listener`: same scheme, port and host, or the listener
  * listens at the wildcard address and the target is this machine's loopback. Names match exactly. */
 bool address_reaches(const struct address *target, const struct address *listener);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/launch.h"
+#include "engine/log.h"
 #include "engine/topology_spec.h"
 #include "engine/wiring.h"
 
@@ -101,7 +102,7 @@ static int help(const struct catalog *catalog, const char *word)
 
 static int fail(const struct error *error)
 {
-    fprintf(stderr, "millrace: %s\n", error->text);
+    error_print(error);
     return 2;
 }
 

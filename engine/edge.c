@@ -25,12 +25,10 @@ struct edge *edge_new(uint32_t block_bytes, uint32_t block_count)
         .full = ring_new(block_count),
         .empty = ring_new(block_count),
         .blocks = calloc(block_count, sizeof(struct block *)),
-        .stash = calloc(block_count, sizeof(struct block *)),
+        .stash = {.blocks = calloc(block_count, sizeof(struct block *))},
+        .given = {.blocks = calloc(block_count, sizeof(struct block *))},
     };
-    CHECK(edge->blocks != NULL && edge->stash != NULL);
-    for (uint32_t i = 0; i < block_count; i++)
-        edge->stash[i] = edge->blocks[i] = block_new(block_bytes);
-    edge->stash_count = block_count;
+    CHECK(edge->blocks != NULL && edge->stash.blocks != NULL && edge->given.blocks != NULL);
     return edge;
 }
 
@@ -52,12 +50,13 @@ void edge_free(struct edge **edge_pointer)
     CHECK_MAGIC(edge, EDGE_MAGIC);
     while (edge->spill_first != NULL)
         spill_drop_first(edge);
-    for (uint32_t i = 0; i < edge->block_count; i++)
+    for (uint32_t i = 0; i < edge->made_count; i++)
         block_free(&edge->blocks[i]);
     ring_free(&edge->full);
     ring_free(&edge->empty);
     free(edge->blocks);
-    free(edge->stash);
+    free(edge->stash.blocks);
+    free(edge->given.blocks);
     edge->magic = 0;
     free(edge);
     *edge_pointer = NULL;
@@ -65,18 +64,39 @@ void edge_free(struct edge **edge_pointer)
 
 /* ---- producer ---- */
 
-/* Empty blocks that came back are taken in when none is at hand, all at once: one look at the other's cache line for
- * many blocks. */
+static void append_block(struct edge *edge, struct block_queue *queue, struct block *block)
+{
+    uint32_t place = queue->first + queue->count++;
+    queue->blocks[place < edge->block_count ? place : place - edge->block_count] = block;
+}
+
+static struct block *take_block(struct edge *edge, struct block_queue *queue)
+{
+    struct block *block = queue->blocks[queue->first];
+    queue->first = queue->first + 1 < edge->block_count ? queue->first + 1 : 0;
+    queue->count--;
+    return block;
+}
+
+/*
+ * Empty blocks that came back are taken in when none is at hand, all at once: one look at the other's cache line for
+ * many blocks. Only when none came back a further one is made, up to the edge's number: an edge with little traffic
+ * stays small, and its few blocks stay in the caches.
+ */
 static bool have_empty(struct edge *edge)
 {
-    if (edge->stash_count > 0)
+    if (edge->stash.count > 0)
         return true;
     struct block *block;
     while ((block = ring_take(edge->empty)) != NULL) {
         block_reset(block);
-        edge->stash[edge->stash_count++] = block;
+        append_block(edge, &edge->stash, block);
     }
-    return edge->stash_count > 0;
+    if (edge->stash.count == 0 && edge->made_count < edge->block_count) {
+        block = edge->blocks[edge->made_count++] = block_new(edge->block_bytes);
+        append_block(edge, &edge->stash, block);
+    }
+    return edge->stash.count > 0;
 }
 
 static void publish(struct edge *edge, struct block *block)
@@ -105,7 +125,7 @@ static bool unspill(struct edge *edge)
 {
     while (edge->spill_first != NULL && have_empty(edge)) {
         struct edge_spill *spill = edge->spill_first;
-        struct block *block = edge->stash[--edge->stash_count];
+        struct block *block = take_block(edge, &edge->stash);
         block_attach(block, &spill->records, spill->capacity_bytes, spill->used_bytes, spill->message_count);
         publish(edge, block);
         spill_drop_first(edge);
@@ -143,12 +163,12 @@ struct message *edge_reserve_slowly(struct edge *edge, uint32_t length)
         if (edge->open->message_count > 0)
             publish(edge, edge->open);
         else
-            edge->stash[edge->stash_count++] = edge->open;
+            append_block(edge, &edge->stash, edge->open);
         edge->open = NULL;
     }
     bool long_one = message_record_bytes(length) > edge->block_bytes;
     if (unspill(edge) && !long_one && have_empty(edge)) {
-        edge->open = edge->stash[--edge->stash_count];
+        edge->open = take_block(edge, &edge->stash);
         struct message *message = block_reserve(edge->open, length);
         CHECK(message != NULL);
         return message;
@@ -185,9 +205,11 @@ uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t 
             copied = 1;
         }
         count += copied;
+        /* Before the next turn may publish the block: nothing is released that was not counted, for whoever subtracts
+         * the two. */
+        uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_relaxed);
+        atomic_store_explicit(&edge->emitted_count, emitted + copied, memory_order_release);
     }
-    uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_relaxed);
-    atomic_store_explicit(&edge->emitted_count, emitted + count, memory_order_release);
     return count;
 }
 
@@ -235,10 +257,26 @@ static void wake_starved_producer(struct edge *edge, size_t full_count_max)
 
 static void give_back(struct edge *edge, size_t full_count_max)
 {
-    for (uint32_t i = 0; i < edge->used_count; i++)
+    for (uint32_t i = 0; i < edge->used_count; i++) {
+        if (edge->given.count == edge->block_count)
+            edge->given.count = 0; /* the order was not kept, some are in it twice: begin anew */
+        append_block(edge, &edge->given, edge->used[i]);
         ring_put(edge->empty, edge->used[i]);
+    }
     edge->used_count = 0;
     wake_starved_producer(edge, full_count_max);
+}
+
+/* The block's way across and that of the slot that points to it, one after the other, are most of what a lone message
+ * takes; so the likely block is called for while the slot is on its way. */
+static struct block *take_full(struct edge *edge)
+{
+    if (edge->given.count > 0 && !ring_is_empty(edge->full))
+        __builtin_prefetch(edge->given.blocks[edge->given.first]);
+    struct block *block = ring_take(edge->full);
+    if (block != NULL && edge->given.count > 0 && block == edge->given.blocks[edge->given.first])
+        take_block(edge, &edge->given);
+    return block;
 }
 
 /*
@@ -253,14 +291,16 @@ static bool producer_is_starved(const struct edge *edge)
 void edge_settle(struct edge *edge)
 {
     struct block *block = edge->cursor.block;
-    if (block == NULL || edge->cursor.index < block->message_count)
+    if (block == NULL)
         return;
-    uint64_t released = atomic_load_explicit(&edge->released_count, memory_order_relaxed) + block->message_count;
+    atomic_store_explicit(&edge->released_count, edge->settled_count + edge->cursor.index, memory_order_release);
+    if (edge->cursor.index < block->message_count)
+        return;
+    edge->settled_count += block->message_count;
     if (block->records != block->inline_records)
         block_reset(block); /* a long message's memory is not kept */
     edge->cursor = (struct block_cursor){0};
     edge->used[edge->used_count++] = block;
-    atomic_store_explicit(&edge->released_count, released, memory_order_release);
     if (edge->used_count == EDGE_RETURN_COUNT || producer_is_starved(edge))
         give_back(edge, edge->block_count / 2);
 }
@@ -268,7 +308,7 @@ void edge_settle(struct edge *edge)
 const struct message *edge_peek_next_block(struct edge *edge)
 {
     edge_settle(edge);
-    struct block *block = ring_take(edge->full);
+    struct block *block = take_full(edge);
     if (block == NULL) {
         if (producer_is_starved(edge))
             give_back(edge, edge->block_count / 2);

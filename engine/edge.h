@@ -9,9 +9,9 @@
  * when there is much to do, single messages at once when there is not. While only one empty block is left, that one is
  * filled before it is published, so a slow consumer gets fuller blocks, not fewer messages.
  *
- * Bounded: an edge has a fixed number of blocks, made once. When none is left the edge has no room and its producer
- * takes no more input until it has. What it must still emit then (the rest of one function call's output, a message
- * longer than a block) goes to buffers of its own, in order.
+ * Bounded: an edge has so many blocks and no more, made when first needed. When none is left it has no room and its
+ * producer takes no more input until it has. What it must still emit then (the rest of one function call's output, a
+ * message longer than a block) goes to buffers of its own, in order.
  *
  * The ends wake each other through their struct idle. A full edge wakes its producer when half of it is empty, or when
  * its consumer runs out of work, not for each block.
@@ -34,6 +34,13 @@ enum { EDGE_BLOCK_BYTES = 8192 - 32, EDGE_BLOCK_COUNT = 32, EDGE_RETURN_COUNT = 
 
 struct edge_spill;
 
+/* Blocks in the order in which they came; room for all of an edge. One thread's. */
+struct block_queue {
+    struct block **blocks;
+    uint32_t first;
+    uint32_t count;
+};
+
 struct edge {
     uint32_t magic;
     uint32_t block_count;
@@ -42,12 +49,12 @@ struct edge {
     struct ring *empty;         /* consumer to producer */
     struct idle *producer_idle; /* NULL: not to be woken */
     struct idle *consumer_idle;
-    struct block **blocks; /* all of them, for the end */
 
     /* The producer's. */
     _Alignas(CACHE_LINE_BYTES) struct block *open; /* being filled; NULL: none */
-    struct block **stash;                          /* empty blocks at hand */
-    uint32_t stash_count;
+    struct block_queue stash;                      /* empty blocks at hand */
+    struct block **blocks;                         /* all that were made */
+    uint32_t made_count;
     bool published;                 /* something since the last wake check */
     struct edge_spill *spill_first; /* what had no room, in order; NULL: nothing */
     struct edge_spill *spill_last;
@@ -58,6 +65,9 @@ struct edge {
     _Alignas(CACHE_LINE_BYTES) struct block_cursor cursor;
     struct block *used[EDGE_RETURN_COUNT]; /* read, and not yet given back */
     uint32_t used_count;
+    /* Given back and not seen again. The producer fills them in this order, so the first is likely the next to come. */
+    struct block_queue given;
+    uint64_t settled_count; /* messages of the blocks before the cursor's */
     /* Writer: consumer. Readers: anybody. Release, after everything that the messages caused was emitted. */
     _Atomic uint64_t released_count;
 

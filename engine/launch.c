@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "engine/clock.h"
+#include "engine/log.h"
 #include "engine/stats_report.h"
 
 struct launch {
@@ -26,13 +27,18 @@ static const int64_t drain_look_interval_ns = 10 * NS_PER_MS;
 /* How long a node has to end after it was told to leave everything. */
 static const int64_t abandon_grace_ns = 2 * NS_PER_S;
 
+static void change_signals(int how, sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGTERM);
+    pthread_sigmask(how, signals, NULL);
+}
+
 static int open_signals(void)
 {
     sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    change_signals(SIG_BLOCK, &signals);
     signal(SIGPIPE, SIG_IGN); /* a reader of stdout or stderr that went away is an error of a write, not our death */
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -64,11 +70,21 @@ static void take_signals(struct launch *launch, int64_t now_ns)
     }
 }
 
+/* Whether what is printed there now is taken at once. A reader that has stopped (a full pipe) must not stop this
+ * thread, which is the one that takes signals. */
+static bool has_reader(FILE *out)
+{
+    struct pollfd descriptor = {.fd = fileno(out), .events = POLLOUT};
+    return poll(&descriptor, 1, 0) > 0 && (descriptor.revents & POLLOUT) != 0;
+}
+
 /* A node that does not come back even now (a function that hangs) must not keep the program. */
 static void leave_behind(const struct launch *launch, int64_t now_ns)
 {
     size_t count;
     struct node *const *nodes = topology_nodes(launch->topology, &count);
+    if (!has_reader(stderr))
+        _exit(1);
     for (size_t i = 0; i < count; i++)
         if (!atomic_load_explicit(&nodes[i]->ended, memory_order_acquire))
             fprintf(stderr, "millrace: %s did not end; left behind\n", nodes[i]->name);
@@ -79,7 +95,8 @@ static void leave_behind(const struct launch *launch, int64_t now_ns)
 static void take_time(struct launch *launch, int64_t now_ns)
 {
     if (now_ns >= launch->next_table_ns) {
-        stats_table_print(launch->table, stdout, now_ns);
+        if (has_reader(stdout))
+            stats_table_print(launch->table, stdout, now_ns);
         launch->next_table_ns += NS_PER_S;
     }
     if (now_ns >= launch->next_drain_ns) {
@@ -90,8 +107,9 @@ static void take_time(struct launch *launch, int64_t now_ns)
     if (now_ns >= launch->stop_deadline_ns) {
         if (launch->abandoned)
             leave_behind(launch, now_ns);
-        fprintf(stderr, "millrace: not drained within %.3f s; ending now\n",
-                (double)launch->spec->launch.drain_timeout_ns / (double)NS_PER_S);
+        if (has_reader(stderr))
+            fprintf(stderr, "millrace: not drained within %.3f s; ending now\n",
+                    (double)launch->spec->launch.drain_timeout_ns / (double)NS_PER_S);
         abandon(launch, now_ns);
     }
 }
@@ -130,6 +148,11 @@ static void run(struct launch *launch)
         take_signals(launch, now_ns);
         take_time(launch, now_ns);
     }
+    /* From here on nobody looks at the signals: the next one ends the process, also when the summary finds no reader.
+     */
+    sigset_t signals;
+    take_signals(launch, clock_monotonic_ns());
+    change_signals(SIG_UNBLOCK, &signals);
     stats_print_summary(launch->topology, stderr, clock_monotonic_ns());
     stats_table_free(&launch->table);
 }
@@ -142,7 +165,7 @@ int launch_run(const struct topology_spec *spec, const struct catalog *catalog)
                                                : error_set_errno(&error, errno, "cannot watch for signals");
     if (status != STATUS_OK) {
         /* Found before anything started: what the user gave cannot be launched, whoever refused it. */
-        fprintf(stderr, "millrace: %s\n", error.text);
+        error_print(&error);
         if (launch.signal_fd >= 0)
             close(launch.signal_fd);
         return 2;
@@ -151,7 +174,7 @@ int launch_run(const struct topology_spec *spec, const struct catalog *catalog)
     if (status == STATUS_OK)
         run(&launch);
     else
-        fprintf(stderr, "millrace: %s\n", error.text);
+        error_print(&error);
     topology_close(&launch.topology);
     close(launch.signal_fd);
     return status == STATUS_OK && !launch.abandoned ? 0 : 1;

@@ -52,4 +52,7 @@ uint64_t log_lost_line_count(const struct log *log);
  * other bytes as \xNN, cut with "..." when `text_bytes` (4 at least) is not enough. Returns `text`. */
 const char *log_quote(const void *data, size_t length, char *text, size_t text_bytes);
 
+/* To stderr with "millrace: ", as one line whatever the user's values hold. */
+void error_print(const struct error *error);
+
 #endif

@@ -48,3 +48,9 @@ const char *log_quote(const void *data, size_t length, char *text, size_t text_b
     text[used] = '\0';
     return text;
 }
+
+void error_print(const struct error *error)
+{
+    char line[4 * ERROR_TEXT_BYTES];
+    fprintf(stderr, "millrace: %s\n", log_quote(error->text, strlen(error->text), line, sizeof line));
+}

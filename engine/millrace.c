@@ -347,7 +347,8 @@ enum millrace_result millrace_take_wait(millrace_consumer *consumer, struct mill
     int64_t deadline_ns = deadline_after(now_ns, timeout_ns);
     enum millrace_result result;
     while ((result = millrace_take(consumer, message)) == MILLRACE_AGAIN) {
-        if (edge_has_ended(port->edge))
+        /* A queue that was told to leave everything says no goodbye. */
+        if (edge_has_ended(port->edge) || topology_stop_phase(port->launch->topology) == STOP_ABANDON)
             return MILLRACE_CLOSED;
         if (now_ns >= deadline_ns)
             break;

@@ -135,6 +135,10 @@ struct node {
 /* Any thread. */
 enum stop_phase node_stop_phase(const struct node *node);
 
+/* Whether all nodes of this launch that reach this one over sockets (--join sockets) have ended. Until then a node that
+ * listens must go on at a stop: their last messages are on the way, or wait for an answer. Any thread. */
+bool node_callers_ended(const struct node *node);
+
 /* The node's thread's poller (see idle_poller). */
 enum status node_poller(struct node *node, struct poller **poller, struct error *error) MUST_USE;
 

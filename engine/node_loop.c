@@ -87,6 +87,7 @@ static void *run(void *argument)
     struct node_loop *loop = argument;
     int64_t next_poll_ns = 0;
     int64_t next_log_flush_ns = 0;
+    pthread_setname_np(pthread_self(), loop->thread_name);
     loop->idle.impatient = !has_rings(loop);
     idle_begin(&loop->idle);
     for (;;) {
@@ -119,7 +120,6 @@ enum status node_loop_start(struct node_loop *loop, struct error *error)
     if (result != 0)
         return error_set_errno(error, result, "cannot start the thread %s", loop->thread_name);
     loop->started = true;
-    pthread_setname_np(loop->thread, loop->thread_name);
     return STATUS_OK;
 }
 

@@ -88,6 +88,11 @@ void *ring_take(struct ring *ring)
     return pointer;
 }
 
+bool ring_is_empty(const struct ring *ring)
+{
+    return ck_ring_size(&ring->ring) == 0;
+}
+
 size_t ring_count(const struct ring *ring)
 {
     return ck_ring_size(&ring->ring);

@@ -20,6 +20,7 @@
 #ifndef ENGINE_RING_H
 #define ENGINE_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ring;
@@ -35,5 +36,7 @@ void ring_put(struct ring *ring, void *pointer);
 /* NULL: empty. */
 void *ring_take(struct ring *ring);
 size_t ring_count(const struct ring *ring);
+/* The consumer's: false only if ring_take will find something. */
+bool ring_is_empty(const struct ring *ring);
 
 #endif

@@ -283,6 +283,29 @@ enum stop_phase node_stop_phase(const struct node *node)
     return topology_stop_phase(node->topology);
 }
 
+static bool calls(const struct port *ports, size_t count, const struct node *called)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ports[i].edge == NULL && ports[i].peer == called)
+            return true;
+    return false;
+}
+
+/* The reporter does not count: it waits for the others' end itself. Acquire: what a caller sent before its end is in
+ * the kernel's hands. */
+bool node_callers_ended(const struct node *node)
+{
+    const struct topology *topology = node->topology;
+    for (size_t i = 0; i < topology->spec->node_count; i++) {
+        const struct node *other = &topology->nodes[i];
+        bool is_caller =
+            calls(other->inputs, other->input_count, node) || calls(other->outputs, other->output_count, node);
+        if (is_caller && other != node && !atomic_load_explicit(&other->ended, memory_order_acquire))
+            return false;
+    }
+    return true;
+}
+
 int topology_event_fd(const struct topology *topology)
 {
     return topology->event_fd;

@@ -270,6 +270,9 @@ void topology_spec_random_vuid(char *text, size_t text_bytes)
     snprintf(text, text_bytes, "%s", encoded);
 }
 
+/* What the user may give: room is left for a replica's number. */
+enum { VUID_BYTES_MAX = 40 };
+
 /* "worker NODE_2" if the user named it, else "worker", or "worker 2" for the second of several. */
 static void name_node(struct node_spec *node, unsigned ordinal, bool alone, uint64_t replica)
 {
@@ -277,7 +280,7 @@ static void name_node(struct node_spec *node, unsigned ordinal, bool alone, uint
     if (replica > 0)
         snprintf(suffix, sizeof suffix, ".%llu", (unsigned long long)replica + 1);
     if (node->common.vuid != NULL) {
-        snprintf(node->vuid, sizeof node->vuid, "%.40s%s", node->common.vuid, suffix);
+        snprintf(node->vuid, sizeof node->vuid, "%.*s%s", VUID_BYTES_MAX, node->common.vuid, suffix);
         snprintf(node->name, sizeof node->name, "%s %s", node->type->name, node->vuid);
     } else {
         topology_spec_random_vuid(node->vuid, sizeof node->vuid);
@@ -367,13 +370,30 @@ void topology_spec_add_port(struct topology_spec *spec, const struct address *ad
     spec->application_port_count = count + 1;
 }
 
+/* A hub knows a node by its exact name, so a longer one is not cut but refused. */
+static enum status check_vuid(const char *vuid, struct error *error)
+{
+    if (vuid == NULL)
+        return STATUS_OK;
+    size_t length = strlen(vuid);
+    bool printable = true;
+    for (size_t i = 0; i < length; i++)
+        printable = printable && (unsigned char)vuid[i] >= ' ' && vuid[i] != 0x7f;
+    if (printable && length > 0 && length <= VUID_BYTES_MAX)
+        return STATUS_OK;
+    return error_set(error, STATUS_USAGE, "--vuid: '%s' is no name of 1 to %d bytes without control characters", vuid,
+                     VUID_BYTES_MAX);
+}
+
 enum status topology_spec_check(const struct topology_spec *spec, struct error *error)
 {
     bool has_source = false;
     for (size_t i = 0; i < spec->node_count; i++) {
         const struct node_spec *node = &spec->nodes[i];
         has_source = has_source || node->type->is_source;
-        enum status status = node->type->check != NULL ? node->type->check(node, spec, error) : STATUS_OK;
+        enum status status = check_vuid(node->common.vuid, error);
+        if (status == STATUS_OK && node->type->check != NULL)
+            status = node->type->check(node, spec, error);
         if (status != STATUS_OK) {
             error_prefix(error, "%s", node->name);
             return status;

@@ -73,6 +73,11 @@ static bool is_duplicate(void *context, size_t node, const struct option *option
             break;
     if (search.found_node == WIRING_NONE)
         return false;
+    if (search.found_node == node) {
+        error_set_text(duplicates->error, "%s: --address: it listens at %s twice; once is enough",
+                       spec->nodes[node].name, address->text);
+        return true;
+    }
     error_set_text(duplicates->error, "%s and %s both listen at %s", spec->nodes[search.found_node].name,
                    spec->nodes[node].name, address->text);
     return true;
@@ -139,6 +144,10 @@ static enum status resolve(struct linker *linker, const char *who, const struct 
             return error_set(linker->error, STATUS_USAGE,
                              "%s: no node of this launch listens at '%s'; give one --address %s, or write HOST:PORT",
                              who, address->text, address->text);
+        if (address_port(address) == 0)
+            return error_set(linker->error, STATUS_USAGE,
+                             "%s: '%s': nobody can be reached at port 0; write the port, 1 to 65535", who,
+                             address->text);
         if (*kind == LINK_NONE)
             *kind = LINK_PUT;
         return STATUS_OK;

@@ -46,23 +46,50 @@ void wiring_print(FILE *out, const struct wiring *wiring, const struct topology_
     }
 }
 
+/* A string of Graphviz, quoted. */
+static void print_quoted(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\')
+            fputc('\\', out);
+        fputc(*at, out);
+    }
+    fputc('"', out);
+}
+
+static void print_dot_edge(FILE *out, const char *from, const char *to)
+{
+    fputs("    ", out);
+    print_quoted(out, from);
+    fputs(" -> ", out);
+    print_quoted(out, to);
+}
+
 void wiring_print_dot(FILE *out, const struct wiring *wiring, const struct topology_spec *spec)
 {
     fputs("digraph millrace {\n    rankdir=LR;\n    node [shape=box];\n", out);
-    for (size_t i = 0; i < wiring->edge_count; i++)
-        fprintf(out, "    \"%s\" -> \"%s\";\n", node_name(spec, wiring->edges[i].producer),
-                node_name(spec, wiring->edges[i].consumer));
+    for (size_t i = 0; i < wiring->edge_count; i++) {
+        print_dot_edge(out, node_name(spec, wiring->edges[i].producer), node_name(spec, wiring->edges[i].consumer));
+        fputs(";\n", out);
+    }
     for (size_t i = 0; i < wiring->node_count; i++) {
         const struct wiring_node *node = &wiring->nodes[i];
-        fprintf(out, "    \"%s\";\n", node_name(spec, i));
-        for (size_t j = 0; j < node->input_count; j++)
-            if (node->inputs[j].edge == WIRING_NONE)
-                fprintf(out, "    \"%s\" -> \"%s\" [style=dashed, label=\"GET\"];\n", node->inputs[j].address->text,
-                        node_name(spec, i));
-        for (size_t j = 0; j < node->output_count; j++)
-            if (node->outputs[j].edge == WIRING_NONE)
-                fprintf(out, "    \"%s\" -> \"%s\" [style=dashed, label=\"%s\"];\n", node_name(spec, i),
-                        node->outputs[j].address->text, kind_name(node->outputs[j].kind));
+        fputs("    ", out);
+        print_quoted(out, node_name(spec, i));
+        fputs(";\n", out);
+        for (size_t j = 0; j < node->input_count; j++) {
+            if (node->inputs[j].edge != WIRING_NONE)
+                continue;
+            print_dot_edge(out, node->inputs[j].address->text, node_name(spec, i));
+            fputs(" [style=dashed, label=\"GET\"];\n", out);
+        }
+        for (size_t j = 0; j < node->output_count; j++) {
+            if (node->outputs[j].edge != WIRING_NONE)
+                continue;
+            print_dot_edge(out, node_name(spec, i), node->outputs[j].address->text);
+            fprintf(out, " [style=dashed, label=\"%s\"];\n", kind_name(node->outputs[j].kind));
+        }
     }
     fputs("}\n", out);
 }

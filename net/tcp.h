@@ -74,6 +74,8 @@ void tcp_server_close(struct tcp_server **server);
 void tcp_server_quiet(struct tcp_server *server);
 /* Writes what is queued on every stream that has something. Call it once a step. */
 void tcp_server_flush(struct tcp_server *server);
+/* What is queued on all streams and not yet given to the kernel. */
+size_t tcp_server_unsent_bytes(const struct tcp_server *server);
 const struct tcp_counts *tcp_server_counts(const struct tcp_server *server);
 void tcp_server_local_text(const struct tcp_server *server, char *text, size_t text_bytes);
 

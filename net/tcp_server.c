@@ -191,6 +191,18 @@ void tcp_server_flush(struct tcp_server *server)
         resume_listener(server);
 }
 
+size_t tcp_server_unsent_bytes(const struct tcp_server *server)
+{
+    CHECK_MAGIC(server, SERVER_MAGIC);
+    const struct tcp_stream *stream;
+    size_t bytes = 0;
+    TAILQ_FOREACH(stream, &server->set.open, place)
+    {
+        bytes += stream->output.length;
+    }
+    return bytes;
+}
+
 const struct tcp_counts *tcp_server_counts(const struct tcp_server *server)
 {
     CHECK_MAGIC(server, SERVER_MAGIC);

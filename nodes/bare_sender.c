@@ -17,13 +17,15 @@ struct bare_sender {
     struct udp_socket *udp;
     struct tcp_client *tcp;
     struct message_store waiting; /* TCP: while there is no connection, or it is slow */
+    struct message_store sending; /* TCP: not wholly in the kernel's hands; time_ns: where in the stream each ends */
+    uint64_t stream_bytes;        /* given to the present stream */
     bool told_absent;             /* the log's last word is that nobody listens */
     bool refused;                 /* since the last step */
     bool unsent;                  /* the kernel's buffer was full */
     uint64_t lost_count;
 };
 
-enum { TCP_UNSENT_BYTES_MAX = 1 << 20, TCP_WAITING_COUNT_MAX = 1024 };
+enum { TCP_UNSENT_BYTES_MAX = 1 << 20, TCP_WAITING_COUNT_MAX = 1024, TCP_WAITING_BYTES_MAX = 16 << 20 };
 static const int64_t resend_interval_ns = 100 * NS_PER_US;
 
 static void tell(struct bare_sender *sender, bool there, const char *why)
@@ -100,11 +102,34 @@ static void stream_frame(void *context, struct tcp_stream *stream, const void *t
     (void)context, (void)stream, (void)text, (void)length;
 }
 
+/* What the kernel has in full is sent. */
+static void forget_sent(struct bare_sender *sender, const struct tcp_stream *stream)
+{
+    int64_t written = (int64_t)(sender->stream_bytes - tcp_unsent_bytes(stream));
+    const struct message *message;
+    while ((message = message_store_peek(&sender->sending)) != NULL && message->time_ns <= written)
+        message_store_pop(&sender->sending);
+}
+
+/* A receiver cannot have taken a frame of which a part is still here: those go again, before the others. */
 static void stream_closed(void *context, struct tcp_stream *stream, enum tcp_end end, const char *why)
 {
-    (void)stream;
-    if (end != TCP_END_LOCAL)
-        tell(context, false, why);
+    struct bare_sender *sender = context;
+    if (end == TCP_END_LOCAL)
+        return;
+    tell(sender, false, why);
+    forget_sent(sender, stream);
+    sender->stream_bytes = 0;
+    if (sender->sending.message_count == 0)
+        return;
+    const struct message *message;
+    while ((message = message_store_peek(&sender->waiting)) != NULL) {
+        message_store_append(&sender->sending, message->text, message->length, 0);
+        message_store_pop(&sender->waiting);
+    }
+    struct message_store empty = sender->waiting;
+    sender->waiting = sender->sending;
+    sender->sending = empty;
 }
 
 static enum status open_tcp(struct bare_sender *sender, struct error *error)
@@ -122,10 +147,15 @@ static int64_t step_tcp(struct bare_sender *sender, int64_t now_ns)
     const struct message *message;
     while (stream != NULL && tcp_unsent_bytes(stream) < TCP_UNSENT_BYTES_MAX &&
            (message = message_store_peek(&sender->waiting)) != NULL) {
+        size_t unsent_bytes = tcp_unsent_bytes(stream);
         tcp_send(stream, message->text, message->length, NULL, 0);
+        sender->stream_bytes += tcp_unsent_bytes(stream) - unsent_bytes;
+        message_store_append(&sender->sending, message->text, message->length, (int64_t)sender->stream_bytes);
         message_store_pop(&sender->waiting);
     }
     tcp_client_flush(sender->tcp);
+    if ((stream = tcp_client_stream(sender->tcp)) != NULL)
+        forget_sent(sender, stream);
     return when_ns;
 }
 
@@ -155,6 +185,7 @@ void bare_sender_close(struct bare_sender **sender_pointer)
     udp_close(&sender->udp);
     tcp_client_close(&sender->tcp);
     message_store_free(&sender->waiting);
+    message_store_free(&sender->sending);
     free(sender);
     *sender_pointer = NULL;
 }
@@ -162,7 +193,8 @@ void bare_sender_close(struct bare_sender **sender_pointer)
 bool bare_sender_has_room(const struct bare_sender *sender)
 {
     if (sender->tcp != NULL)
-        return sender->waiting.message_count < TCP_WAITING_COUNT_MAX;
+        return sender->waiting.message_count < TCP_WAITING_COUNT_MAX &&
+               sender->waiting.record_bytes < TCP_WAITING_BYTES_MAX;
     return !sender->unsent;
 }
 
@@ -182,9 +214,8 @@ int64_t bare_sender_step(struct bare_sender *sender, int64_t now_ns)
 
 uint64_t bare_sender_held_count(const struct bare_sender *sender)
 {
-    struct tcp_stream *stream = sender->tcp != NULL ? tcp_client_stream(sender->tcp) : NULL;
-    bool partly = stream != NULL && tcp_unsent_bytes(stream) > 0;
-    return sender->waiting.message_count + partly + (sender->udp != NULL ? udp_gathered_count(sender->udp) : 0);
+    return sender->waiting.message_count + sender->sending.message_count +
+           (sender->udp != NULL ? udp_gathered_count(sender->udp) : 0);
 }
 
 uint64_t bare_sender_lost_count(const struct bare_sender *sender)

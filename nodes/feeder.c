@@ -64,13 +64,19 @@ struct feeder {
     size_t next_reader;
     struct outlet **outlets;
     size_t outlet_count;
-    char *message; /* the line as it goes out */
+    uint64_t emitted_count; /* to all of them */
+    char *message;          /* the line as it goes out */
     size_t message_capacity;
     int64_t start_ns;
-    int64_t next_ns; /* when the next message is due, with --delay or --rate */
+    int64_t next_ns;    /* when the next message is due, with --delay or --rate */
+    bool awaits_writer; /* the file whose turn it is has nothing now */
+    int64_t stop_ns;    /* when the stop was first seen; 0: not yet */
     bool outputs_ended;
 };
 
+static const int64_t writer_look_ns = 10 * NS_PER_MS; /* how often to look for what a pipe may bring */
+/* At a stop: how long the queue has to answer. */
+static const int64_t last_answer_ns = 500 * NS_PER_MS;
 enum { STEP_MESSAGE_MAX = 64, STAMP_BYTES_MAX = 40 };
 enum { SOH = '\x01' };
 
@@ -141,7 +147,8 @@ static void close_reader(struct feeder *feeder, size_t index)
     feeder->open_count--;
 }
 
-/* The next line that is not blank, of the file whose turn it is. False: all files are at their end. */
+/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe), or all files are
+ * at their end. */
 static bool next_line(struct feeder *feeder, const char **line, size_t *length)
 {
     struct node_stats *stats = feeder->node->stats;
@@ -153,6 +160,9 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
             uint64_t too_long = line_reader_too_long_count(reader);
             enum status status = line_reader_next(reader, line, length, &error);
             stats_add(&stats->counters[COUNTER_TOO_LONG], line_reader_too_long_count(reader) - too_long);
+            feeder->awaits_writer = status == STATUS_AGAIN;
+            if (status == STATUS_AGAIN)
+                return false;
             if (status == STATUS_OK) {
                 strip(line, length, is_blank);
                 if (*length == 0) {
@@ -212,7 +222,7 @@ static size_t feed(struct feeder *feeder, int64_t now_ns)
         for (size_t i = 0; i < feeder->outlet_count; i++)
             outlet_emit(feeder->outlets[i], feeder->message, (uint32_t)message_length, now_ns);
         stats_add(&stats->in_count, 1);
-        stats_add(&stats->out_count, feeder->outlet_count);
+        feeder->emitted_count += feeder->outlet_count;
         schedule_next(feeder, now_ns);
         fed++;
     }
@@ -245,6 +255,7 @@ static uint64_t show_counts(struct feeder *feeder)
         sum.resent_count += counts.resent_count;
         held += outlet_held_count(feeder->outlets[i]);
     }
+    outlets_show_out(feeder->outlets, feeder->outlet_count, feeder->emitted_count, stats);
     stats_set(&stats->queued_count, held);
     stats_set(&stats->counters[COUNTER_LOST], sum.lost_count);
     stats_set(&stats->counters[COUNTER_UNCONFIRMED], sum.unconfirmed_count);
@@ -262,7 +273,13 @@ static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held
     }
     if (!feeder->outputs_ended)
         feeder->outputs_ended = node_end_outputs(node);
-    node->done = feeder->outputs_ended && held == 0;
+    if (phase != STOP_NOT && feeder->stop_ns == 0)
+        feeder->stop_ns = now_ns;
+    /* What a full or absent queue has not taken a while after the stop was not fed; it stays counted as queued. */
+    bool waits = held > 0 && (phase == STOP_NOT || now_ns - feeder->stop_ns < last_answer_ns);
+    if (waits && phase != STOP_NOT && node->deadline_ns > feeder->stop_ns + last_answer_ns)
+        node->deadline_ns = feeder->stop_ns + last_answer_ns;
+    node->done = feeder->outputs_ended && !waits;
 }
 
 /* ---- callbacks ---- */
@@ -300,8 +317,11 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     enum stop_phase phase = node_stop_phase(node);
     if (feeder->start_ns == 0)
         feeder->start_ns = feeder->next_ns = now_ns;
+    feeder->awaits_writer = false;
     size_t fed = phase == STOP_NOT ? feed(feeder, now_ns) : 0;
     node->deadline_ns = feeder->next_ns > now_ns && phase == STOP_NOT ? feeder->next_ns : CLOCK_NEVER_NS;
+    if (feeder->awaits_writer)
+        node->deadline_ns = now_ns + writer_look_ns;
     for (size_t i = 0; i < feeder->outlet_count; i++) {
         int64_t output_ns = outlet_flush(feeder->outlets[i], now_ns);
         node->deadline_ns = output_ns < node->deadline_ns ? output_ns : node->deadline_ns;

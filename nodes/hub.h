@@ -30,7 +30,7 @@ enum { HUB_COUNTER_COUNT = 3 };
     {"posts_delivered", "posts that the monitoring hub took", false},                                                  \
         {"posts_retried", "tries after the first", false},                                                             \
     {                                                                                                                  \
-        "posts_dropped", "posts given up because the hub did not take them", true                                      \
+        "posts_dropped", "posts given up because the hub did not take them", false                                     \
     }
 
 /* `uri` NULL: no hub; then the other calls do nothing. STATUS_USAGE: it is no URI. */

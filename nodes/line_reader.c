@@ -18,7 +18,8 @@ struct line_reader {
     char *buffer; /* [start, end) is read and not yet handed out */
     size_t capacity;
     size_t start, end;
-    size_t searched; /* from start: no line end up to here */
+    size_t searched;    /* from start: no line end up to here */
+    bool awaits_writer; /* a pipe that nobody has written to yet: its end is none */
     bool at_end;
     bool skipping; /* within a line that is too long */
     uint64_t too_long_count;
@@ -27,17 +28,23 @@ struct line_reader {
 enum status line_reader_open(struct line_reader **reader_pointer, const char *path, size_t line_bytes_max,
                              struct error *error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a pipe without a writer must hold up neither a check nor a stop. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return error_set_errno(error, errno, "cannot read %s", path);
     struct stat information;
-    if (fstat(fd, &information) == 0 && S_ISDIR(information.st_mode)) {
+    bool known = fstat(fd, &information) == 0;
+    if (known && S_ISDIR(information.st_mode)) {
         close(fd);
         return error_set(error, STATUS_SYSTEM, "cannot read %s: it is a directory", path);
     }
     struct line_reader *reader = calloc(1, sizeof *reader);
     CHECK(reader != NULL);
-    *reader = (struct line_reader){.fd = fd, .path = path, .line_bytes_max = line_bytes_max, .capacity = READ_BYTES};
+    *reader = (struct line_reader){.fd = fd,
+                                   .path = path,
+                                   .line_bytes_max = line_bytes_max,
+                                   .capacity = READ_BYTES,
+                                   .awaits_writer = known && S_ISFIFO(information.st_mode)};
     reader->buffer = malloc(reader->capacity);
     CHECK(reader->buffer != NULL);
     *reader_pointer = reader;
@@ -72,8 +79,11 @@ static enum status fill(struct line_reader *reader, struct error *error)
     do
         got = read(reader->fd, reader->buffer + reader->end, reader->capacity - reader->end);
     while (got < 0 && errno == EINTR);
+    if ((got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) || (got == 0 && reader->awaits_writer))
+        return STATUS_AGAIN;
     if (got < 0)
         return error_set_errno(error, errno, "cannot read %s", reader->path);
+    reader->awaits_writer = false;
     reader->at_end = got == 0;
     reader->end += (size_t)got;
     return STATUS_OK;

@@ -11,10 +11,12 @@ struct listener_socket {
     struct udp_socket *udp;
     struct tcp_server *tcp;
     struct listener *listener;
-    bool unsent; /* answers wait for room in the kernel */
+    bool unsent;            /* answers wait for room in the kernel */
+    uint64_t refused_count; /* connections turned away that the node knows of */
 };
 
 struct listener {
+    struct node *node;
     struct poller *poller;
     struct listener_handlers handlers;
     struct listener_socket *sockets;
@@ -115,6 +117,7 @@ enum status listener_open(struct listener **listener_pointer, struct node *node,
     struct listener *listener = calloc(1, sizeof *listener);
     CHECK(listener != NULL);
     *listener_pointer = listener;
+    listener->node = node;
     listener->handlers = *handlers;
     listener->sockets = calloc(addresses->count + 1, sizeof *listener->sockets);
     CHECK(listener->sockets != NULL);
@@ -130,11 +133,33 @@ enum status listener_open(struct listener **listener_pointer, struct node *node,
         status = address->scheme == ADDRESS_UDP
                      ? open_udp(socket, address, error)
                      : open_tcp(socket, address, message_bytes_max, connection_count_max, error);
-        if (status != STATUS_OK)
+        if (status != STATUS_OK) {
+            error_prefix(error, "--address");
             return status;
+        }
         log_address(node, socket);
     }
     return STATUS_OK;
+}
+
+/* The first is named, with the remedy; all are counted. */
+static void tell_refused(struct listener_socket *socket)
+{
+    struct listener *listener = socket->listener;
+    const struct tcp_counts *counts = tcp_server_counts(socket->tcp);
+    uint64_t count = counts->refused_count - socket->refused_count;
+    if (count == 0)
+        return;
+    if (socket->refused_count == 0) {
+        char text[128];
+        tcp_server_local_text(socket->tcp, text, sizeof text);
+        log_line(listener->node->log, LOG_WARN,
+                 "tcp://%s: a connection was turned away with %llu open: --max-connections, or the system's limit of "
+                 "open files (ulimit -n), allows no more",
+                 text, (unsigned long long)counts->open_count);
+    }
+    socket->refused_count = counts->refused_count;
+    listener->handlers.refused(listener->handlers.context, count);
 }
 
 int64_t listener_step(struct listener *listener, int64_t now_ns)
@@ -142,12 +167,23 @@ int64_t listener_step(struct listener *listener, int64_t now_ns)
     int64_t when_ns = CLOCK_NEVER_NS;
     for (size_t i = 0; i < listener->socket_count; i++) {
         struct listener_socket *socket = &listener->sockets[i];
-        if (socket->tcp != NULL)
+        if (socket->tcp != NULL) {
             tcp_server_flush(socket->tcp);
-        else if (socket->unsent && (socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN))
+            tell_refused(socket);
+        } else if (socket->unsent && (socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN)) {
             when_ns = now_ns + resend_interval_ns;
+        }
     }
     return when_ns;
+}
+
+uint64_t listener_send_failed_count(const struct listener *listener)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < listener->socket_count; i++)
+        if (listener->sockets[i].udp != NULL)
+            count += udp_counts(listener->sockets[i].udp)->send_failed_count;
+    return count;
 }
 
 void listener_quiet(struct listener *listener)
@@ -165,6 +201,16 @@ void listener_quiet(struct listener *listener)
             tcp_server_quiet(socket->tcp);
         }
     }
+}
+
+bool listener_has_unsent(const struct listener *listener)
+{
+    for (size_t i = 0; i < listener->socket_count; i++) {
+        const struct listener_socket *socket = &listener->sockets[i];
+        if (socket->udp != NULL ? socket->unsent : socket->tcp != NULL && tcp_server_unsent_bytes(socket->tcp) > 0)
+            return true;
+    }
+    return false;
 }
 
 void listener_close(struct listener **listener_pointer)

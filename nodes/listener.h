@@ -20,6 +20,8 @@ struct listener_handlers {
     void (*frame)(void *context, struct tcp_stream *stream, const void *text, size_t length);
     /* A stream was ended because what came was no frame, or was cut off. */
     void (*stream_fault)(void *context, const char *peer, const char *why);
+    /* So many connections were turned away: there are --max-connections already, or no descriptor is left. */
+    void (*refused)(void *context, uint64_t count);
     void *context;
 };
 
@@ -31,8 +33,14 @@ enum status listener_open(struct listener **listener, struct node *node, const s
 /* Sends answers that could not go out at once. Call it each step; returns when it wants to be called again. */
 int64_t listener_step(struct listener *listener, int64_t now_ns);
 
+/* How many answers over UDP the system did not send. */
+uint64_t listener_send_failed_count(const struct listener *listener);
+
 /* Takes in what waits in the UDP sockets, then stops reading everywhere. */
 void listener_quiet(struct listener *listener);
+
+/* Whether answers wait for room in the kernel. */
+bool listener_has_unsent(const struct listener *listener);
 
 void listener_close(struct listener **listener);
 

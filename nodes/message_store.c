@@ -63,14 +63,18 @@ void message_store_append(struct message_store *store, const void *text, uint32_
     store->record_bytes += message_record_bytes(length);
 }
 
+bool message_store_has_room(const struct message_store *store, uint32_t length, uint64_t record_bytes_max)
+{
+    return store->message_count == 0 || store->record_bytes + message_record_bytes(length) <= record_bytes_max;
+}
+
 uint64_t message_store_append_run(struct message_store *store, struct block_cursor *cursor, uint64_t count_max,
                                   uint64_t record_bytes_max)
 {
     uint64_t taken = 0;
     const struct message *message;
     while ((message = block_cursor_peek(cursor)) != NULL && store->message_count < count_max) {
-        uint32_t record = message_record_bytes(message->length);
-        if (store->record_bytes + record > record_bytes_max)
+        if (!message_store_has_room(store, message->length, record_bytes_max))
             break;
         uint64_t left = count_max - store->message_count;
         /* A whole run at once only where its bytes cannot pass the limit. */

@@ -25,6 +25,10 @@ void message_store_free(struct message_store *store);
 
 void message_store_append(struct message_store *store, const void *text, uint32_t length, int64_t time_ns);
 
+/* Whether a text of `length` bytes stays within the limit; an empty store takes any, or its sender would wait for ever.
+ */
+bool message_store_has_room(const struct message_store *store, uint32_t length, uint64_t record_bytes_max);
+
 /* Takes messages from the cursor, as many as stay within the two limits (of the whole store). Returns how many. */
 uint64_t message_store_append_run(struct message_store *store, struct block_cursor *cursor, uint64_t count_max,
                                   uint64_t record_bytes_max);

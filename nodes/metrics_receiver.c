@@ -32,11 +32,12 @@ static const struct option receiver_options[] = {
     {0},
 };
 
-enum receiver_counter { COUNTER_MALFORMED, COUNTER_STREAM_FAULTS, COUNTER_HUB };
+enum receiver_counter { COUNTER_MALFORMED, COUNTER_STREAM_FAULTS, COUNTER_REFUSED, COUNTER_HUB };
 
 static const struct counter receiver_counters[] = {
     [COUNTER_MALFORMED] = {"malformed", "messages that were no metrics", true},
     [COUNTER_STREAM_FAULTS] = {"stream_faults", "TCP connections ended for what came over them", false},
+    [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     HUB_COUNTERS,
     {0},
 };
@@ -88,6 +89,7 @@ static void take(struct receiver *receiver, const void *data, size_t length)
         refuse(receiver, data, length, error.text);
         return;
     }
+    stats_add(&stats->out_count, 1);
     text_reset(&receiver->text);
     metrics_write_table(&receiver->text, &parsed.period);
     if (!text_failed(&receiver->text))
@@ -97,7 +99,6 @@ static void take(struct receiver *receiver, const void *data, size_t length)
         text_reset(&receiver->text);
         metrics_write_post(&receiver->text, &parsed.period);
         hub_post(&receiver->hub, &receiver->text);
-        stats_add(&stats->out_count, 1);
     }
     metrics_parsed_free(&parsed);
 }
@@ -127,6 +128,12 @@ static void stream_fault(void *context, const char *peer, const char *why)
     struct receiver *receiver = context;
     stats_count(receiver->node->stats, COUNTER_STREAM_FAULTS);
     log_line(receiver->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
+}
+
+static void connections_refused(void *context, uint64_t count)
+{
+    struct receiver *receiver = context;
+    stats_add(&receiver->node->stats->counters[COUNTER_REFUSED], count);
 }
 
 /* ---- rings ---- */
@@ -207,8 +214,11 @@ static enum status receiver_open(struct node *node, struct error *error)
         error_prefix(error, "--uri");
         return status;
     }
-    struct listener_handlers handlers = {
-        .datagram = take_datagram, .frame = take_frame, .stream_fault = stream_fault, .context = receiver};
+    struct listener_handlers handlers = {.datagram = take_datagram,
+                                         .frame = take_frame,
+                                         .stream_fault = stream_fault,
+                                         .refused = connections_refused,
+                                         .context = receiver};
     return listener_open(&receiver->listener, node, addresses, receiver->config->message_bytes_max,
                          receiver->config->connection_count_max, &handlers, error);
 }

@@ -98,3 +98,12 @@ struct outlet_counts outlet_counts(const struct outlet *outlet)
     }
     return counts;
 }
+
+void outlets_show_out(struct outlet *const *outlets, size_t count, uint64_t emitted_count, struct node_stats *stats)
+{
+    uint64_t not_out = 0;
+    for (size_t i = 0; i < count; i++)
+        not_out += outlet_held_count(outlets[i]) + outlet_counts(outlets[i]).lost_count;
+    if (emitted_count > not_out && emitted_count - not_out > stats_get(&stats->out_count))
+        stats_set(&stats->out_count, emitted_count - not_out);
+}

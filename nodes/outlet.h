@@ -34,4 +34,8 @@ uint64_t outlet_held_count(const struct outlet *outlet);
 
 struct outlet_counts outlet_counts(const struct outlet *outlet);
 
+/* A node's "out": of what it emitted to these outlets, what is on its way, neither held nor lost. Only goes up: a loss
+ * over UDP is known when the message has been counted. */
+void outlets_show_out(struct outlet *const *outlets, size_t count, uint64_t emitted_count, struct node_stats *stats);
+
 #endif

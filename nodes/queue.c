@@ -7,6 +7,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/node.h"
+#include "engine/topology_spec.h"
 #include "net/lhhttt.h"
 #include "nodes/dispatch.h"
 #include "nodes/listener.h"
@@ -44,6 +45,7 @@ enum queue_counter {
     COUNTER_NEEDS_TCP,
     COUNTER_EMPTY_GETS,
     COUNTER_REPLIES_FAILED,
+    COUNTER_REFUSED,
 };
 
 static const struct counter queue_counters[] = {
@@ -54,6 +56,7 @@ static const struct counter queue_counters[] = {
     [COUNTER_NEEDS_TCP] = {"needs_tcp", "GETs over UDP of a message that no datagram holds", false},
     [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
     [COUNTER_REPLIES_FAILED] = {"replies_failed", "answers that could not be sent", false},
+    [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     {0},
 };
 
@@ -65,8 +68,14 @@ struct queue {
     struct dispatch dispatch;
     int64_t now_ns; /* of this step, or of the command between steps */
     bool outputs_ended;
+    int64_t answers_since_ns; /* since when the end waits for answers to leave; 0: not yet */
     size_t next_input;
 };
+
+/* At a stop: how often to see whether those who call over sockets have ended; how long a peer may take to read its
+ * answers. */
+static const int64_t callers_look_ns = NS_PER_MS;
+static const int64_t answers_wait_ns = 500 * NS_PER_MS;
 
 /* ---- commands ---- */
 
@@ -77,7 +86,7 @@ struct answer_way {
     struct tcp_stream *stream;
 };
 
-static void answer(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
+static void answer(const struct answer_way *way, const void *text, size_t length)
 {
     if (way->stream != NULL) {
         tcp_send(way->stream, text, length, NULL, 0);
@@ -85,8 +94,9 @@ static void answer(struct queue *queue, const struct answer_way *way, const void
     }
     char header[LHHTTT_HEADER_BYTES_MAX];
     size_t header_length = lhhttt_write_header(length, header);
-    if (udp_send(way->udp, way->peer, header, header_length, text, length) != STATUS_OK)
-        stats_count(queue->node->stats, COUNTER_REPLIES_FAILED);
+    /* An answer that no datagram holds is not given here (see get); one that the system does not send is counted. */
+    enum status status = udp_send(way->udp, way->peer, header, header_length, text, length);
+    CHECK(status == STATUS_OK);
 }
 
 static void show_size(struct queue *queue)
@@ -104,7 +114,7 @@ static size_t put(struct queue *queue, const struct queue_command *command, char
     }
     uint32_t length = (uint32_t)command->message_length;
     if (queue->store.message_count >= config->capacity_count ||
-        queue->store.record_bytes + message_record_bytes(length) > config->capacity_bytes) {
+        !message_store_has_room(&queue->store, length, config->capacity_bytes)) {
         stats_count(stats, COUNTER_REJECTED_FULL);
         return queue_answer_full(text);
     }
@@ -119,7 +129,7 @@ static void get(struct queue *queue, const struct answer_way *way)
     const struct message *message = message_store_peek(&queue->store);
     if (message == NULL) {
         stats_count(stats, COUNTER_EMPTY_GETS);
-        answer(queue, way, "", 0);
+        answer(way, "", 0);
         return;
     }
     char header[LHHTTT_HEADER_BYTES_MAX];
@@ -127,10 +137,10 @@ static void get(struct queue *queue, const struct answer_way *way)
         lhhttt_write_header(message->length, header) + message->length > UDP_DATAGRAM_BYTES_MAX) {
         char text[QUEUE_ANSWER_BYTES];
         stats_count(stats, COUNTER_NEEDS_TCP);
-        answer(queue, way, text, queue_answer_needs_tcp(text, message->length));
+        answer(way, text, queue_answer_needs_tcp(text, message->length));
         return;
     }
-    answer(queue, way, message->text, message->length);
+    answer(way, message->text, message->length);
     stats_add(&stats->out_count, 1);
     histogram_record(&stats->latency, queue->now_ns - message->time_ns, 1);
     message_store_pop(&queue->store);
@@ -157,7 +167,7 @@ static void handle(struct queue *queue, const struct answer_way *way, const void
         reply_length = queue_answer_unknown(reply);
         break;
     }
-    answer(queue, way, reply, reply_length);
+    answer(way, reply, reply_length);
 }
 
 static void log_malformed(struct queue *queue, const void *data, size_t length)
@@ -196,17 +206,28 @@ static void stream_fault(void *context, const char *peer, const char *why)
     log_line(queue->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 
+static void connections_refused(void *context, uint64_t count)
+{
+    struct queue *queue = context;
+    stats_add(&queue->node->stats->counters[COUNTER_REFUSED], count);
+}
+
 /* ---- rings ---- */
 
-/* A bounded batch from one producer; it waits when the queue is full. */
+/* A bounded batch from one producer; it waits when the queue is full. Not on a cycle that stops: there nobody takes
+ * from the queue any more, and what is on the cycle's rings (which bound it) must come home for the rest to end. */
 static uint64_t take_edge(struct queue *queue, struct edge *edge)
 {
+    bool comes_home = queue->node->on_cycle && node_stop_phase(queue->node) == STOP_DRAIN;
+    uint64_t count_max = comes_home ? UINT64_MAX : queue->config->capacity_count;
+    uint64_t bytes_max = comes_home ? UINT64_MAX : queue->config->capacity_bytes;
     uint64_t taken = 0;
     struct block_cursor *cursor;
     for (unsigned blocks = 0; blocks < 8 && (cursor = edge_read(edge)) != NULL; blocks++) {
-        uint64_t count = message_store_append_run(&queue->store, cursor, queue->config->capacity_count,
-                                                  queue->config->capacity_bytes);
+        uint64_t count = message_store_append_run(&queue->store, cursor, count_max, bytes_max);
         taken += count;
+        /* Before the block is given back, or a look at the graph (topology_has_drained) finds its messages nowhere. */
+        show_size(queue);
         if (count == 0)
             break;
     }
@@ -251,23 +272,44 @@ static void finish(struct queue *queue)
     queue->node->done = true;
 }
 
+/* The answer to a GET is the message itself, and the queue has it no more. A peer that does not read is waited for only
+ * so long. */
+static bool answers_have_left(struct queue *queue, int64_t now_ns)
+{
+    if (!listener_has_unsent(queue->listener))
+        return true;
+    if (queue->answers_since_ns == 0)
+        queue->answers_since_ns = now_ns;
+    int64_t part_ns = queue->node->spec->launch.drain_timeout_ns / 4; /* the launch is to end within the whole of it */
+    int64_t limit_ns = answers_wait_ns < part_ns ? answers_wait_ns : part_ns;
+    if (queue->answers_since_ns + limit_ns < queue->node->deadline_ns)
+        queue->node->deadline_ns = queue->answers_since_ns + limit_ns;
+    return now_ns - queue->answers_since_ns >= limit_ns;
+}
+
 /*
  * On a cycle what is in flight could go round for ever, so there the queue keeps what it has; elsewhere it first hands
  * on everything to its workers in the launch.
  */
-static void stop_step(struct queue *queue, enum stop_phase phase)
+static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns)
 {
     struct node *node = queue->node;
-    listener_quiet(queue->listener);
     if (phase == STOP_ABANDON) {
+        listener_quiet(queue->listener);
         finish(queue);
         return;
     }
+    if (!node_callers_ended(node)) {
+        if (now_ns + callers_look_ns < node->deadline_ns)
+            node->deadline_ns = now_ns + callers_look_ns;
+        return;
+    }
+    listener_quiet(queue->listener);
     bool all_in = inputs_ended(queue, phase);
     bool keeps = node->on_cycle || node->output_count == 0;
     if (!queue->outputs_ended && (keeps || (all_in && queue->store.message_count == 0)))
         queue->outputs_ended = node_end_outputs(node);
-    if (queue->outputs_ended && all_in)
+    if (queue->outputs_ended && all_in && answers_have_left(queue, now_ns))
         finish(queue);
 }
 
@@ -280,8 +322,11 @@ static enum status queue_open(struct node *node, struct error *error)
     queue->config = node->config;
     queue->now_ns = clock_monotonic_ns();
     dispatch_open(&queue->dispatch, node);
-    struct listener_handlers handlers = {
-        .datagram = take_datagram, .frame = take_frame, .stream_fault = stream_fault, .context = queue};
+    struct listener_handlers handlers = {.datagram = take_datagram,
+                                         .frame = take_frame,
+                                         .stream_fault = stream_fault,
+                                         .refused = connections_refused,
+                                         .context = queue};
     return listener_open(&queue->listener, node, &queue->config->address,
                          queue->config->message_bytes_max + strlen("PUT:"), queue->config->connection_count_max,
                          &handlers, error);
@@ -291,13 +336,16 @@ static size_t queue_step(struct node *node, int64_t now_ns)
 {
     struct queue *queue = node->state;
     enum stop_phase phase = node_stop_phase(node);
+    if (queue->now_ns > now_ns) /* commands have come since the loop looked at the clock */
+        now_ns = clock_monotonic_ns();
     queue->now_ns = now_ns;
     uint64_t work = take_edges(queue);
     if (!queue->outputs_ended && !(node->on_cycle && phase != STOP_NOT))
         work += dispatch_messages(&queue->dispatch, &queue->store, now_ns);
     node->deadline_ns = listener_step(queue->listener, now_ns);
     if (phase != STOP_NOT)
-        stop_step(queue, phase);
+        stop_step(queue, phase, now_ns);
+    stats_set(&node->stats->counters[COUNTER_REPLIES_FAILED], listener_send_failed_count(queue->listener));
     show_size(queue);
     return (size_t)work;
 }

@@ -16,6 +16,9 @@ static const uint64_t udp_window_bytes = 64 * 1024;
 static const uint64_t tcp_window_count = 1024;
 static const uint64_t tcp_window_bytes = 1024 * 1024;
 
+/* What is kept, sent or not: the windows count messages, and a message may be long. */
+static const uint64_t held_bytes_max = 16 * 1024 * 1024;
+
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
 /* Within this time of sending, "connection refused" is there. */
 static const int64_t refusal_ns = 50 * NS_PER_MS;
@@ -50,7 +53,9 @@ struct remote_put {
     uint64_t first, awaiting, unsent, next;
     uint64_t again_count;
     uint64_t unanswered_bytes;
+    uint64_t held_bytes;    /* of all texts that are kept */
     int64_t doubt_until_ns; /* late answers may come until then */
+    uint64_t late_count;    /* how many */
     bool answers;           /* the queue has answered something, once */
     int64_t not_before_ns;  /* the queue was full */
     int64_t full_backoff_ns;
@@ -80,6 +85,7 @@ static void settle_first(struct remote_put *put, bool again)
         held->again = true;
         put->again_count++;
     } else {
+        put->held_bytes -= held->length;
         forget(held);
     }
     if (put->again_count == 0)
@@ -102,6 +108,32 @@ static void line_up_again(struct remote_put *put)
     }
     put->first = put->awaiting = put->unsent = target;
     put->again_count = 0;
+}
+
+/* ---- doubt ---- */
+
+/* Answers to messages that were given up may still come. They stand before all others; and until they are there, or
+ * will not come, nothing new is sent: else a queue that was held up for a moment and is full then would be sent message
+ * upon message whose refusals are not believed. */
+static bool in_doubt(const struct remote_put *put, int64_t now_ns)
+{
+    return now_ns < put->doubt_until_ns;
+}
+
+static void end_doubt(struct remote_put *put)
+{
+    put->doubt_until_ns = 0;
+    put->late_count = 0;
+}
+
+/* Takes the reply for a late one, if one is due. */
+static bool take_late(struct remote_put *put, int64_t now_ns)
+{
+    if (!in_doubt(put, now_ns) || put->late_count == 0)
+        return false;
+    if (--put->late_count == 0 && put->awaiting == put->unsent)
+        end_doubt(put);
+    return true;
 }
 
 /* ---- replies ---- */
@@ -146,17 +178,18 @@ static void take_reply(void *context, const void *text, size_t length)
 {
     struct remote_put *put = context;
     uint64_t bytes;
+    int64_t now_ns = clock_monotonic_ns();
     put->answers = true;
-    if (put->awaiting == put->unsent)
-        return; /* late: it was given up */
+    if (take_late(put, now_ns) || put->awaiting == put->unsent)
+        return;
     if (read_put_answer(text, length, &bytes)) {
         put->full_backoff_ns = full_backoff_min_ns;
         confirm(put, bytes);
     } else if (queue_answer_is_full(text, length)) {
         put->counts.full_count++;
-        if (clock_monotonic_ns() < put->doubt_until_ns)
+        if (in_doubt(put, now_ns))
             return; /* perhaps the answer to one that was given up; sending this one again might double it */
-        put->not_before_ns = clock_monotonic_ns() + put->full_backoff_ns;
+        put->not_before_ns = now_ns + put->full_backoff_ns;
         put->full_backoff_ns =
             put->full_backoff_ns * 2 < full_backoff_max_ns ? put->full_backoff_ns * 2 : full_backoff_max_ns;
         settle_first(put, true);
@@ -176,6 +209,7 @@ static void take_break(void *context, bool refused)
         put->counts.unconfirmed_count += !again;
         settle_first(put, again);
     }
+    end_doubt(put); /* what has not been answered by now will not be */
 }
 
 /* ---- sending ---- */
@@ -215,7 +249,7 @@ uint64_t remote_put_held_count(const struct remote_put *put)
 
 bool remote_put_has_room(const struct remote_put *put)
 {
-    return put->next - put->first < put->slot_count / 2;
+    return put->next - put->first < put->slot_count / 2 && put->held_bytes < held_bytes_max;
 }
 
 static void grow(struct remote_put *put)
@@ -251,14 +285,21 @@ bool remote_put_emit(struct remote_put *put, const void *text, uint32_t length)
     if (length > 0)
         memcpy(held->text, text, length);
     held->length = length;
+    put->held_bytes += length;
     put->next++;
     return true;
+}
+
+/* Not for a queue that has never answered anything: it may be one that does not. */
+static bool waits_for_late(const struct remote_put *put, int64_t now_ns)
+{
+    return put->answers && in_doubt(put, now_ns);
 }
 
 static bool may_send(const struct remote_put *put, int64_t now_ns)
 {
     if (put->unsent == put->next || put->again_count > 0 || now_ns < put->not_before_ns ||
-        !queue_channel_can_send(put->channel))
+        waits_for_late(put, now_ns) || !queue_channel_can_send(put->channel))
         return false;
     uint64_t unanswered = put->unsent - put->awaiting;
     uint64_t window_count = put->datagrams ? udp_window_count : tcp_window_count;
@@ -281,6 +322,7 @@ static void give_up_late(struct remote_put *put, int64_t now_ns)
     while (put->awaiting < put->unsent && now_ns >= slot(put, put->awaiting)->sent_ns + answer_wait_ns(put)) {
         put->counts.unconfirmed_count++;
         put->doubt_until_ns = now_ns + late_answer_ns;
+        put->late_count++;
         settle_first(put, false);
     }
 }
@@ -288,6 +330,8 @@ static void give_up_late(struct remote_put *put, int64_t now_ns)
 int64_t remote_put_step(struct remote_put *put, int64_t now_ns)
 {
     int64_t when_ns = queue_channel_step(put->channel, now_ns);
+    if (!in_doubt(put, now_ns))
+        end_doubt(put);
     give_up_late(put, now_ns);
     line_up_again(put);
     while (may_send(put, now_ns)) {
@@ -304,6 +348,8 @@ int64_t remote_put_step(struct remote_put *put, int64_t now_ns)
     }
     if (put->unsent < put->next && now_ns < put->not_before_ns && put->not_before_ns < when_ns)
         when_ns = put->not_before_ns;
+    if (put->unsent < put->next && waits_for_late(put, now_ns) && put->doubt_until_ns < when_ns)
+        when_ns = put->doubt_until_ns;
     return when_ns;
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/clock.h"
 #include "engine/node.h"
+#include "engine/topology_spec.h"
 #include "nodes/listener.h"
 #include "nodes/node_types.h"
 #include "nodes/sink_message.h"
@@ -25,21 +26,30 @@ static const struct option sink_options[] = {
     {0},
 };
 
-enum sink_counter { COUNTER_OTHER, COUNTER_MALFORMED };
+enum sink_counter { COUNTER_OTHER, COUNTER_MALFORMED, COUNTER_REFUSED };
 
 static const struct counter sink_counters[] = {
     [COUNTER_OTHER] = {"other_texts", "messages without msg and feed_time, logged as they came", false},
     [COUNTER_MALFORMED] = {"malformed", "TCP streams that were no frames", false},
+    [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     {0},
 };
 
 struct sink {
     struct node *node;
     struct listener *listener;
-    size_t next_input;
+    /* At a stop: what had come when it was last looked at, and since when nothing more has. */
+    uint64_t seen_count;
+    int64_t seen_ns, callers_ended_ns; /* 0: not yet */
 };
 
 enum { STEP_MESSAGE_MAX = 1024 };
+
+/* At a stop of a launch that is joined by sockets: how often to look whether the workers have ended; then, how long
+ * nothing must have come (what they sent over TCP is in the kernel's buffers), and how long to wait for that. */
+static const int64_t callers_look_ns = NS_PER_MS;
+static const int64_t still_ns = 5 * NS_PER_MS;
+static const int64_t still_wait_ns = 250 * NS_PER_MS;
 
 /* ---- messages ---- */
 
@@ -90,6 +100,12 @@ static void stream_fault(void *context, const char *peer, const char *why)
     log_line(sink->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 
+static void connections_refused(void *context, uint64_t count)
+{
+    struct sink *sink = context;
+    stats_add(&sink->node->stats->counters[COUNTER_REFUSED], count);
+}
+
 /* A bounded batch; the clock is read once for a group of messages that were there together. */
 static size_t take_edge(struct sink *sink, struct edge *edge)
 {
@@ -114,8 +130,11 @@ static enum status sink_open(struct node *node, struct error *error)
     struct sink *sink = node->state;
     const struct sink_config *config = node->config;
     sink->node = node;
-    struct listener_handlers handlers = {
-        .datagram = take_datagram, .frame = take_frame, .stream_fault = stream_fault, .context = sink};
+    struct listener_handlers handlers = {.datagram = take_datagram,
+                                         .frame = take_frame,
+                                         .stream_fault = stream_fault,
+                                         .refused = connections_refused,
+                                         .context = sink};
     return listener_open(&sink->listener, node, &config->address, config->message_bytes_max,
                          config->connection_count_max, &handlers, error);
 }
@@ -131,6 +150,25 @@ static bool inputs_ended(const struct node *node, enum stop_phase phase)
     return true;
 }
 
+/* Whether what this launch's workers sent over sockets is in. */
+static bool callers_are_done(struct sink *sink, int64_t now_ns)
+{
+    struct node *node = sink->node;
+    if (node->spec->launch.join != JOIN_SOCKETS)
+        return true;
+    node->deadline_ns = now_ns + callers_look_ns < node->deadline_ns ? now_ns + callers_look_ns : node->deadline_ns;
+    if (!node_callers_ended(node))
+        return false;
+    uint64_t count = stats_get(&node->stats->in_count);
+    if (sink->callers_ended_ns == 0)
+        sink->callers_ended_ns = now_ns;
+    if (sink->seen_ns == 0 || sink->seen_count != count) {
+        sink->seen_ns = now_ns;
+        sink->seen_count = count;
+    }
+    return now_ns - sink->seen_ns >= still_ns || now_ns - sink->callers_ended_ns >= still_wait_ns;
+}
+
 static size_t sink_step(struct node *node, int64_t now_ns)
 {
     struct sink *sink = node->state;
@@ -139,7 +177,7 @@ static size_t sink_step(struct node *node, int64_t now_ns)
     for (size_t i = 0; i < node->input_count; i++)
         taken += take_edge(sink, node->inputs[i].edge);
     node->deadline_ns = listener_step(sink->listener, now_ns);
-    if (phase == STOP_NOT)
+    if (phase == STOP_NOT || (phase == STOP_DRAIN && !callers_are_done(sink, now_ns)))
         return taken;
     listener_quiet(sink->listener);
     node->done = phase == STOP_ABANDON || (taken == 0 && inputs_ended(node, phase));

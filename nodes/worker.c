@@ -21,7 +21,7 @@ static const char *const output_type_choices[] = {"auto", "queue", "socket", NUL
 static const struct option worker_options[] = {
     {"input-address", OPTION_ADDRESSES, WORKER(input_address), "127.0.0.1:10000", .value_name = "ADDRESS",
      .help = "a queue to take messages from", .role = ROLE_INPUT},
-    {"output-address", OPTION_ADDRESSES, WORKER(output_address), .value_name = "ADDRESS",
+    {"output-address", OPTION_ADDRESSES, WORKER(output_address), "127.0.0.1:10000", .value_name = "ADDRESS",
      .help = "where to send what the function returns", .role = ROLE_OUTPUT},
     {"output-type", OPTION_CHOICE, WORKER(output_type), "auto", .choices = output_type_choices, .value_name = "TYPE",
      .help = "PUT commands or bare messages; auto: what the node of this launch takes, else queue"},
@@ -114,6 +114,7 @@ static enum status open_inputs(struct worker *worker, struct error *error)
     for (size_t i = 0; i < node->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
         input->edge = node->inputs[i].edge;
+        worker->has_remote_input = worker->has_remote_input || input->edge == NULL;
         worker->input_count = i + 1;
         enum status status = input->edge != NULL
                                  ? STATUS_OK
@@ -279,6 +280,7 @@ static void show_counts(struct worker *worker)
         timeouts += remote_get_timeout_count(remote);
         errors += remote_get_error_count(remote);
     }
+    outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
     stats_set(&stats->queued_count, queued);
     stats_set(&stats->counters[WORKER_OUTPUT_LOST], sum.lost_count);
     stats_set(&stats->counters[WORKER_UNCONFIRMED], sum.unconfirmed_count);
@@ -331,6 +333,10 @@ static size_t worker_step(struct node *node, int64_t now_ns)
     struct worker *worker = node->state;
     enum stop_phase phase = node_stop_phase(node);
     int64_t asked_ns = ask_remote_inputs(worker, phase, now_ns);
+    /* What has arrived is told before a function that may take long begins: else the worker looks as if it had
+     * nothing, and --exit-when-drained ends the launch around it. */
+    if (worker->has_remote_input)
+        show_counts(worker);
     size_t taken = phase != STOP_ABANDON ? take_inputs(worker, now_ns) : 0;
     settle_inputs(worker);
     int64_t flushed_ns = flush_outputs(worker, now_ns);

@@ -65,11 +65,13 @@ struct worker {
     struct worker_input *inputs;
     size_t input_count;
     size_t next_input;
+    bool has_remote_input;
     struct outlet **outlets; /* the outputs, then the dead-letter queue if there is one */
     size_t outlet_count;
     size_t output_count;
     struct outlet *dead_letter;
-    size_t next_output; /* round robin */
+    size_t next_output;     /* round robin */
+    uint64_t emitted_count; /* to the outputs */
     struct random_state random;
     struct millrace_call call;
     int64_t error_second_ns; /* the second in which errors are being counted */

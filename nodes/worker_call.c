@@ -7,7 +7,7 @@
 static void emit_to(struct worker *worker, size_t output, const void *data, size_t length)
 {
     outlet_emit(worker->outlets[output], data, (uint32_t)length, worker->call.time_ns);
-    stats_add(&worker->node->stats->out_count, 1);
+    worker->emitted_count++;
 }
 
 /* Python's modulo: the sign of the divisor. */

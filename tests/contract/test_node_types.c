@@ -559,6 +559,7 @@ static void test_numbers_add_up(void **state)
     const struct node_stats *stats = node->stats;
     uint64_t put_count = 0;
     uint64_t taken = 0;
+    uint64_t most = 0;
     for (unsigned round = 0; round < 200; round++) {
         if (launch.feed != NULL && round < 150 && edge_has_room(launch.feed)) {
             put_some(&launch, 20);
@@ -571,14 +572,14 @@ static void test_numbers_add_up(void **state)
         uint64_t in_count = stats_get(&stats->in_count);
         uint64_t rest = stats_get(&stats->queued_count);
         assert_true(in_count == stats_get(&stats->out_count) + stats_dropped_count(stats) + rest);
-        assert_true(subject->capacity == 0 || rest <= subject->capacity);
+        most = rest > most ? rest : most;
         assert_true(in_count <= put_count || launch.feed == NULL);
     }
     uint64_t expected = launch.feed != NULL ? put_count : 4; /* the lines of the file that are not blank */
     if (subject->capacity == 0)
         assert_true(stats_get(&stats->in_count) == expected);
     else
-        assert_true(stats_get(&stats->queued_count) == subject->capacity); /* it is full, and the rest waits */
+        assert_true(most == subject->capacity); /* it was full, and the rest waited */
     assert_true(taken > 0 || launch.drain == NULL);
     struct histogram_copy latency;
     histogram_read(&stats->latency, &latency);

@@ -57,6 +57,15 @@ BROKEN = [
     ("queue and sink at one address", QUEUE + ["--sink", "--address", A], [A]),
     ("two nodes of one name", ["--mq", "--address", "x", "--mq", "--address", "x"],
      ["x"]),
+    ("one address twice", QUEUE + ["--address", "localhost:11801"],
+     ["--address", "twice", "11801"]),
+    ("nobody at port 0", worker("127.0.0.1:0", A), ["127.0.0.1:0", "65535"]),
+    ("empty vuid", QUEUE + ["--vuid", ""], ["--vuid", "1 to 40"]),
+    ("vuid that a hub would not know", QUEUE + ["--vuid", "v" * 41], ["--vuid", "1 to 40"]),
+    ("value of two lines", ["--mq", "--address", "a\n\x1b[31mb"],
+     ["--address", r"\\x0a\\x1b"]),
+    ("an address of another machine", ["--mq", "--address", "192.0.2.1:11801"],
+     ["--address", "192.0.2.1:11801"]),
     ("feeder without a path", QUEUE + ["--feeder", "--address", A], ["--path"]),
     ("feeder of a missing file", QUEUE + ["--feeder", "--address", A, "--path",
                                           "/no/such/file"], ["/no/such/file"]),
@@ -164,6 +173,13 @@ class CheckTest(Scenario):
                 self.assertRegex(text, r"^(strict )?digraph\b")
                 self.assertEqual(text.count("{"), text.count("}"))
                 self.assertEqual(text[-1], "}")
+
+
+class GraphTest(Scenario):
+    def test_quotes_in_a_name(self):
+        result = launch.run_to_end("check", "--dot", *QUEUE, "--vuid", 'a"b\\')
+        self.assertEqual(result.status, 0, result.stderr)
+        self.assertIn('    "mq a\\"b\\\\";', result.stdout)
 
 
 class AddressInUseTest(Scenario):

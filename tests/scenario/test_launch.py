@@ -214,11 +214,17 @@ class DrainTest(Scenario):
         self.assertEqual(sink.results, self.results)
 
     def test_interrupt_drains_what_is_in_flight(self):
+        self.interrupt()
+
+    def test_interrupt_drains_what_is_in_flight_over_sockets(self):
+        self.interrupt("--join", "sockets")
+
+    def interrupt(self, *flags):
         queue, sink = free_addresses(2)
         lines = "".join(market.file_line(market.order("o%d" % n, "NONE"))
                         for n in range(20000))
         self.path = self.write_file("many.msg", lines.encode())
-        arguments = self.pipeline(queue, sink)
+        arguments = self.pipeline(queue, sink, *flags)
         arguments.remove("--console-log")
         program = self.launch(*arguments, listening=[queue, sink])
         # The feeder may still be feeding when the signal comes.
@@ -233,6 +239,20 @@ class DrainTest(Scenario):
         self.assertEqual(mq.sent, spread.received)
         self.assertEqual(spread.received, spread.sent)
         self.assertEqual(spread.sent, end.received)
+
+
+    def test_full_cycle_ends(self):
+        """What is on the rings of a cycle comes home to a queue that is full."""
+        address = free_address()
+        program = self.launch(
+            "run", "--mq", "--address", address, "--capacity", "500",
+            *worker("passthrough", address, address), listening=[address])
+        client = self.client(address)
+        text = "m" * 7000  # one to a block: the rings are full with few
+        self.assertTrue(any(client.put(text).startswith(b"ERR") for _ in range(20000)))
+        self.assert_clean_stop(program)
+        mq = program.final_line("mq")
+        self.assertEqual(mq.received - mq.sent, mq.queued)
 
 
 class WiringTest(Scenario):
@@ -344,11 +364,16 @@ class EndTest(Scenario):
             *worker("passthrough", address, "second"), "--mq", "--address", "second",
             listening=[address])
         folder = "/proc/%d/task" % program.pid
-        names = []
-        for task in os.listdir(folder):
-            with open("%s/%s/comm" % (folder, task)) as file:
-                names.append(file.read().strip())
-        self.assertTrue([name for name in names if name != "millrace"], names)
+
+        def names():
+            found = []
+            for task in os.listdir(folder):
+                with open("%s/%s/comm" % (folder, task)) as file:
+                    found.append(file.read().strip())
+            return sorted(found)
+
+        expected = ["millrace", "mq 1", "mq 2", "worker"]
+        self.assertTrue(wait_until(lambda: names() == expected, 10), names())
         self.assert_clean_stop(program)
 
 

@@ -177,6 +177,37 @@ class QueueTcpTest(Scenario):
         self.assertEqual((line.received, line.queued), (1, 1), line.text)
 
 
+    def test_stop_sends_the_messages_that_were_taken(self):
+        """The answers to GETs wait for a slow reader; what was not taken stays."""
+        count, message = 1200, b"m" * 10000
+        client = self.stream()
+        place = client.sock.getpeername()
+        client.sock.close()
+        client.sock = socket.socket()
+        client.sock.settimeout(10.0)
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sock.connect(place)
+        datagrams = self.client(self.address)
+        for _ in range(count):
+            client.put(message)
+        client.send(*["GET"] * count)
+        sizes = [count, count]
+
+        def stands_still():
+            sizes.append(datagrams.size())
+            return sizes[-1] == sizes[-2] < count
+
+        self.assert_soon(stands_still)
+        self.program.send_signal()
+        received = 0
+        while client.receive() is not None:
+            received += 1
+        self.assertEqual(self.program.wait(), 0, self.program.describe())
+        line = self.program.final_line("mq")
+        self.assertEqual(line.sent, received, line.text)
+        self.assertEqual(line.queued, count - received, line.text)
+
+
 class QueueMaxMessageTest(Scenario):
     def test_max_message_is_refused_by_the_header(self):
         address = "tcp://" + free_address()

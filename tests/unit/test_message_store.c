@@ -235,7 +235,7 @@ static void test_a_run_stops_at_the_count(void **state)
 static void test_a_run_stops_at_the_byte(void **state)
 {
     (void)state;
-    for (uint64_t limit = 0; limit < 20 * TEXT_RECORD_BYTES; limit++) {
+    for (uint64_t limit = TEXT_RECORD_BYTES; limit < 20 * TEXT_RECORD_BYTES; limit++) {
         struct message_store store = {0};
         struct block *block = number_block(0, 19);
         struct block_cursor cursor = {.block = block};
@@ -243,13 +243,32 @@ static void test_a_run_stops_at_the_byte(void **state)
         assert_true(message_store_append_run(&store, &cursor, UINT64_MAX, limit) == fits);
         assert_true(store.record_bytes == fits * TEXT_RECORD_BYTES && cursor.index == fits);
         /* One message less: room for one more. */
-        if (fits > 0 && fits < 19) {
+        if (fits < 19) {
             take_number(&store, 0);
             assert_true(message_store_append_run(&store, &cursor, UINT64_MAX, limit) == 1);
         }
         message_store_free(&store);
         block_free(&block);
     }
+}
+
+/* Else its sender would wait for ever, and all who stand behind it. */
+static void test_an_empty_store_takes_what_is_above_its_limit(void **state)
+{
+    (void)state;
+    struct message_store store = {0};
+    struct block *block = number_block(0, 3);
+    struct block_cursor cursor = {.block = block};
+    assert_true(message_store_append_run(&store, &cursor, 100, TEXT_RECORD_BYTES - 1) == 1);
+    assert_false(message_store_has_room(&store, 0, TEXT_RECORD_BYTES - 1));
+    assert_true(message_store_append_run(&store, &cursor, 100, TEXT_RECORD_BYTES - 1) == 0);
+    take_number(&store, 0);
+    assert_true(message_store_has_room(&store, TEXT_BYTES, 0));
+    assert_true(message_store_append_run(&store, &cursor, 0, TEXT_RECORD_BYTES - 1) == 0); /* the count is kept to */
+    assert_true(message_store_append_run(&store, &cursor, 100, 0) == 1);
+    take_number(&store, 1);
+    message_store_free(&store);
+    block_free(&block);
 }
 
 static void test_a_run_of_a_long_message(void **state)
@@ -336,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_a_run_moves_whole),
         cmocka_unit_test(test_a_run_stops_at_the_count),
         cmocka_unit_test(test_a_run_stops_at_the_byte),
+        cmocka_unit_test(test_an_empty_store_takes_what_is_above_its_limit),
         cmocka_unit_test(test_a_run_of_a_long_message),
         cmocka_unit_test(test_taking_by_the_cursor),
         cmocka_unit_test(test_a_million_messages_cost_their_text_and_little_more),

@@ -214,6 +214,9 @@ static void test_function_with_a_state(void **state)
     expect(mill.consumer, "a");
     expect(mill.consumer, "2");
     expect(mill.consumer, "b");
+    struct millrace_counts counts = {0};
+    while (counts.out_count < 4) /* counted at the end of the step that sent them */
+        assert_int_equal(millrace_launch_counts(mill.launch, "worker", &counts), MILLRACE_OK);
     FILE *file = tmpfile();
     assert_non_null(file);
     millrace_launch_print_summary(mill.launch, fileno(file));
@@ -455,6 +458,11 @@ static void test_stop_with_things_left(void **state)
     }
     millrace_flush(mill.producer);
     assert_int_equal(millrace_launch_stop(mill.launch), MILLRACE_AGAIN);
+    struct millrace_message message;
+    enum millrace_result result;
+    while ((result = millrace_take_wait(mill.consumer, &message, -1)) == MILLRACE_OK)
+        assert_int_equal(message.length, sizeof text + 1);
+    assert_int_equal(result, MILLRACE_CLOSED);
     millrace_launch_close(&mill.launch);
 }
 

@@ -731,8 +731,8 @@ static void test_a_late_full(void **state)
     expect_put(fixture, "b");
     far_answer_text(&fixture->far, "ERR queue full"); /* to "a", which was given up */
     answer_put(fixture, "b");
-    FAR_WAIT(&fixture->far, remote_put_counts(fixture->put).full_count == 1);
-    poller_wait(fixture->far.poller, NS_PER_MS);
+    wait_for_held(fixture, 0);
+    assert_counts(fixture, 1, 1, 0, 0);
     step_after(fixture, NS_PER_S);
     far_expect_nothing(&fixture->far);
 }

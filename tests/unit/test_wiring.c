@@ -132,7 +132,7 @@ static void test_two_at_one_address(void **state)
     (void)state;
     REFUSE("store 1 and store 2 both listen at 127.0.0.1:10000", "--store", "--store");
     REFUSE("store and drain both listen at x", "--store", "--address", "x", "--drain", "--address", "x");
-    REFUSE("store and store both listen at x", "--store", "--address", "x", "--address", "x");
+    REFUSE("store: --address: it listens at x twice", "--store", "--address", "x", "--address", "x");
     REFUSE("both listen", "--store", "--address", "0.0.0.0:7001", "--drain", "--address", "127.0.0.1:7001");
     REFUSE("both listen", "--store", "--address", "udp://127.0.0.1:7001", "--drain", "--address", "127.0.0.1:7001");
     WIRE("--store", "--address", "tcp://127.0.0.1:7001", "--drain", "--address", "127.0.0.1:7001");
