@@ -7,6 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "net/tcp_input.h"
 #include "net/tcp_stream.h"
 
 enum { CLIENT_MAGIC = 0x74637063 };
@@ -110,7 +111,7 @@ enum status tcp_client_open(struct tcp_client **client, const struct address *ad
     made->address = *address;
     made->retry_ns = RETRY_FIRST_NS;
     made->due_ns = CLOCK_NEVER_NS;
-    tcp_stream_set_init(&made->set, poller, limits, handlers);
+    tcp_stream_set_init(&made->set, poller, limits, handlers, tcp_input_ready);
     made->set.ended = stream_ended;
     made->failed_errno = start_try(made);
     *client = made;

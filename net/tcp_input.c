@@ -1,4 +1,6 @@
-/* From the socket to frames. Complete frames are handed on where the read put them, without a copy. */
+/* Complete frames are handed on where the read put them, without a copy. */
+#include "net/tcp_input.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

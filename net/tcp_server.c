@@ -7,6 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "net/tcp_input.h"
 #include "net/tcp_stream.h"
 
 enum {
@@ -145,7 +146,7 @@ enum status tcp_server_open(struct tcp_server **server, const struct address *ad
         return status;
     }
     made->magic = SERVER_MAGIC;
-    tcp_stream_set_init(&made->set, poller, limits, handlers);
+    tcp_stream_set_init(&made->set, poller, limits, handlers, tcp_input_ready);
     made->set.ended = stream_ended;
     made->spare_fd = open_spare();
     socket_local_text(fd, made->local_text, sizeof made->local_text);

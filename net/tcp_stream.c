@@ -324,7 +324,7 @@ static void live_stream_ready(struct tcp_stream *stream, uint32_t events)
     if ((events & EPOLLOUT) != 0)
         tcp_stream_write(stream);
     if (stream->state == TCP_STREAM_OPEN)
-        tcp_input_ready(stream, events);
+        stream->set->read(stream, events);
     if (is_alive(stream))
         settle(stream);
     /* Who reads finds out by reading; who does not must not be told again and again. */
@@ -416,9 +416,9 @@ const char *tcp_peer_text(const struct tcp_stream *stream)
 /* ---- the set ---- */
 
 void tcp_stream_set_init(struct tcp_stream_set *set, struct poller *poller, const struct tcp_limits *limits,
-                         const struct tcp_handlers *handlers)
+                         const struct tcp_handlers *handlers, tcp_stream_reader *read)
 {
-    *set = (struct tcp_stream_set){.poller = poller, .limits = *limits, .handlers = *handlers};
+    *set = (struct tcp_stream_set){.poller = poller, .limits = *limits, .handlers = *handlers, .read = read};
     TAILQ_INIT(&set->open);
     TAILQ_INIT(&set->lingering);
     TAILQ_INIT(&set->dirty);

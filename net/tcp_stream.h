@@ -76,6 +76,9 @@ struct tcp_stream {
 TAILQ_HEAD(tcp_stream_list, tcp_stream);
 SLIST_HEAD(tcp_stream_grave, tcp_stream);
 
+/* How an OPEN stream reads when `events` say that it may: tcp_input_ready. */
+typedef void tcp_stream_reader(struct tcp_stream *stream, uint32_t events);
+
 struct tcp_stream_set {
     struct poller *poller;
     struct tcp_limits limits;
@@ -87,12 +90,13 @@ struct tcp_stream_set {
     size_t lingering_count;
     bool quiet; /* no stream reads */
     unsigned char *scratch;
+    tcp_stream_reader *read;
     /* Called when a stream is about to be reported as closed; may be NULL. Must not free the set. */
     void (*ended)(struct tcp_stream_set *set, struct tcp_stream *stream, enum tcp_end end);
 };
 
 void tcp_stream_set_init(struct tcp_stream_set *set, struct poller *poller, const struct tcp_limits *limits,
-                         const struct tcp_handlers *handlers);
+                         const struct tcp_handlers *handlers, tcp_stream_reader *read);
 /* Ends all streams (TCP_END_LOCAL), after an attempt to send what is queued, and frees what the set owns. Not to be
  * called from a handler. */
 void tcp_stream_set_clear(struct tcp_stream_set *set);
@@ -114,10 +118,7 @@ void tcp_stream_end(struct tcp_stream *stream, enum tcp_end end, const char *why
 /* To DEAD, without `closed`: of a stream that its owner does not know. */
 void tcp_stream_destroy(struct tcp_stream *stream);
 
-/* ---- between tcp_stream.c and tcp_input.c ---- */
-
-/* Reads once if `events` say so, and hands on the frames that are complete. OPEN only; may leave it ENDING or DEAD. */
-void tcp_input_ready(struct tcp_stream *stream, uint32_t events);
+/* ---- for the reader ---- */
 
 /* OPEN to ENDING. */
 void tcp_stream_finish(struct tcp_stream *stream, enum tcp_end end, const char *why);

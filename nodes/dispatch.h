@@ -8,8 +8,8 @@
 #ifndef NODES_DISPATCH_H
 #define NODES_DISPATCH_H
 
+#include "engine/message_store.h"
 #include "engine/node.h"
-#include "nodes/message_store.h"
 
 enum { DISPATCH_AHEAD_MIN = 32 };
 

@@ -9,8 +9,8 @@
 #include "engine/clock.h"
 #include "engine/node.h"
 #include "nodes/line_reader.h"
+#include "nodes/links/outlet.h"
 #include "nodes/node_types.h"
-#include "nodes/outlet.h"
 
 struct feeder_config {
     struct address_list address;

@@ -8,9 +8,9 @@
 #include "engine/clock.h"
 #include "engine/node.h"
 #include "engine/topology_spec.h"
-#include "nodes/hub.h"
-#include "nodes/listener.h"
-#include "nodes/metrics.h"
+#include "nodes/links/listener.h"
+#include "nodes/metrics/hub.h"
+#include "nodes/metrics/metrics.h"
 #include "nodes/node_types.h"
 
 struct receiver_config {

@@ -6,14 +6,14 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/message_store.h"
 #include "engine/node.h"
 #include "engine/topology_spec.h"
 #include "net/lhhttt.h"
 #include "nodes/dispatch.h"
-#include "nodes/listener.h"
-#include "nodes/message_store.h"
+#include "nodes/links/listener.h"
+#include "nodes/links/queue_command.h"
 #include "nodes/node_types.h"
-#include "nodes/queue_command.h"
 
 struct queue_config {
     struct address_list address;

@@ -9,11 +9,11 @@
 #include "engine/node.h"
 #include "engine/topology.h"
 #include "engine/topology_spec.h"
-#include "nodes/hub.h"
-#include "nodes/metrics.h"
-#include "nodes/metrics_output.h"
+#include "nodes/metrics/hub.h"
+#include "nodes/metrics/metrics.h"
+#include "nodes/metrics/metrics_output.h"
+#include "nodes/metrics/report_schedule.h"
 #include "nodes/node_types.h"
-#include "nodes/report_schedule.h"
 
 /* A report of more seconds (with both throughputs some 50 bytes each) would not fit a datagram; a longer period is sent
  * in several reports, one behind the other. */

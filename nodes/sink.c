@@ -6,7 +6,7 @@
 #include "engine/clock.h"
 #include "engine/node.h"
 #include "engine/topology_spec.h"
-#include "nodes/listener.h"
+#include "nodes/links/listener.h"
 #include "nodes/node_types.h"
 #include "nodes/sink_message.h"
 

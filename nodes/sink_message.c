@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nodes/functions/decimal.h"
+#include "nodes/text/decimal.h"
 
 static const char head[] = "{\"msg\": \"";
 static const char middle[] = "\", \"feed_time\": ";

@@ -9,8 +9,8 @@
 
 #include "engine/node.h"
 #include "engine/random.h"
-#include "nodes/outlet.h"
-#include "nodes/remote_get.h"
+#include "nodes/links/outlet.h"
+#include "nodes/links/remote_get.h"
 
 enum worker_route { ROUTE_CHOICE, ROUTE_RANDOM, ROUTE_ROUND_ROBIN, ROUTE_BROADCAST };
 enum worker_output_type { OUTPUT_AUTO, OUTPUT_QUEUE, OUTPUT_SOCKET };

@@ -10,7 +10,7 @@
 #include "engine/check.h"
 #include "engine/log.h"
 #include "nodes/functions/function_types.h"
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 static bool is_digit(char c)
 {

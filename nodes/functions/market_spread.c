@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include "engine/log.h"
-#include "nodes/functions/decimal.h"
 #include "nodes/functions/fix.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/functions/keyed_table.h"
-#include "nodes/json_text.h"
+#include "nodes/text/decimal.h"
+#include "nodes/text/json_text.h"
 
 #define STOP_SPREAD_RELATIVE 0.05
 #define STOP_SPREAD_ABSOLUTE 0.05

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "nodes/functions/decimal.h"
+#include "nodes/text/decimal.h"
 
 static uint64_t bits_of(double value)
 {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 static void assert_text(const struct text *text, const char *expected)
 {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "nodes/message_store.h"
+#include "engine/message_store.h"
 
 enum { TEXT_BYTES = 16, TEXT_RECORD_BYTES = 32, DEEP_COUNT = 1000000 };
 

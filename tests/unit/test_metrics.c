@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "nodes/metrics.h"
+#include "nodes/metrics/metrics.h"
 
 static const struct metrics_second one_second[] = {{1458195069, 1507}};
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "nodes/queue_command.h"
+#include "nodes/links/queue_command.h"
 
 /* A copy of exactly that size, so that a sanitizer sees a look beyond its end. */
 static char *exact_copy(const void *text, size_t length)

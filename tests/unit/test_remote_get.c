@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "engine/clock.h"
-#include "nodes/remote_get.h"
+#include "nodes/links/remote_get.h"
 #include "tests/support/far_queue.h"
 
 static const int64_t delay_ns = 3 * NS_PER_MS;

@@ -18,7 +18,7 @@
 
 #include "engine/clock.h"
 #include "net/lhhttt.h"
-#include "nodes/remote_put.h"
+#include "nodes/links/remote_put.h"
 #include "tests/support/far_queue.h"
 
 /* How many may be unanswered over UDP, and how many bytes of them. */

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "engine/clock.h"
-#include "nodes/report_schedule.h"
+#include "nodes/metrics/report_schedule.h"
 
 #define MS(ms) ((int64_t)(ms)*NS_PER_MS)
 

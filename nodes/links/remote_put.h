@@ -7,8 +7,8 @@
  * or nobody listened. Where an answer is just lost, the message may have been taken, and is not sent twice; it counts
  * as unconfirmed. A queue that never answers anything is sent to without waiting.
  */
-#ifndef NODES_REMOTE_PUT_H
-#define NODES_REMOTE_PUT_H
+#ifndef NODES_LINKS_REMOTE_PUT_H
+#define NODES_LINKS_REMOTE_PUT_H
 
 #include "engine/node.h"
 

@@ -5,8 +5,8 @@
  * came. While messages come one after another several GETs are under way (REMOTE_GET_WINDOW at most, doubling from 1);
  * an empty answer ends that. A message that arrives late is a message.
  */
-#ifndef NODES_REMOTE_GET_H
-#define NODES_REMOTE_GET_H
+#ifndef NODES_LINKS_REMOTE_GET_H
+#define NODES_LINKS_REMOTE_GET_H
 
 #include "engine/node.h"
 

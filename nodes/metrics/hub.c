@@ -1,4 +1,4 @@
-#include "nodes/hub.h"
+#include "nodes/metrics/hub.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "engine/check.h"
-#include "nodes/functions/decimal.h"
-#include "nodes/metrics.h"
+#include "nodes/metrics/metrics.h"
+#include "nodes/text/decimal.h"
 
 /* Doubles hold whole numbers exactly up to 2^53, and nanoseconds since the epoch fit an int64_t until here. */
 static const double count_max = 9007199254740992.0;

@@ -1,4 +1,4 @@
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "engine/check.h"
-#include "nodes/functions/decimal.h"
+#include "nodes/text/decimal.h"
 
 enum {
     FIRST_CAPACITY_BYTES = 256,

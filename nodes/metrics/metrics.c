@@ -1,4 +1,4 @@
-#include "nodes/metrics.h"
+#include "nodes/metrics/metrics.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "nodes/queue_channel.h"
+#include "nodes/links/queue_channel.h"
 
 #include <stdlib.h>
 #include <string.h>

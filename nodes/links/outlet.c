@@ -1,12 +1,12 @@
-#include "nodes/outlet.h"
+#include "nodes/links/outlet.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "nodes/bare_sender.h"
-#include "nodes/remote_put.h"
+#include "nodes/links/bare_sender.h"
+#include "nodes/links/remote_put.h"
 
 struct outlet {
     struct edge *edge; /* exactly one of the three is set, but in a rehearsal */

@@ -5,13 +5,13 @@
  * The reporter's thread, but for open and close. Nothing blocks, and nothing waits: a report that cannot go out now is
  * lost, since the next one comes soon.
  */
-#ifndef NODES_METRICS_OUTPUT_H
-#define NODES_METRICS_OUTPUT_H
+#ifndef NODES_METRICS_METRICS_OUTPUT_H
+#define NODES_METRICS_METRICS_OUTPUT_H
 
 #include "engine/node.h"
 #include "net/tcp.h"
 #include "net/udp.h"
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 enum metrics_output_state { METRICS_OUTPUT_NEW, METRICS_OUTPUT_HEARD, METRICS_OUTPUT_UNHEARD };
 

@@ -6,15 +6,15 @@
  * none is missing. A second that goes on in the next period may be counted in both, a part in each. A period in which
  * nothing flowed is posted with a zero for each second that it touches.
  */
-#ifndef NODES_METRICS_H
-#define NODES_METRICS_H
+#ifndef NODES_METRICS_METRICS_H
+#define NODES_METRICS_METRICS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "engine/stats.h"
 #include "engine/status.h"
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 /* Other programs may have other bins than our HISTOGRAM_DECADE_COUNT decades. */
 enum { METRICS_BIN_COUNT_MAX = 64 };

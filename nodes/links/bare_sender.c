@@ -1,13 +1,13 @@
-#include "nodes/bare_sender.h"
+#include "nodes/links/bare_sender.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/message_store.h"
 #include "net/tcp.h"
 #include "net/udp.h"
-#include "nodes/message_store.h"
 
 struct bare_sender {
     struct poll_source source; /* first: a source is its sender */

@@ -1,4 +1,4 @@
-#include "nodes/queue_command.h"
+#include "nodes/links/queue_command.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "nodes/report_schedule.h"
+#include "nodes/metrics/report_schedule.h"
 
 #include "engine/check.h"
 #include "engine/clock.h"

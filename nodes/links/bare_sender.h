@@ -6,8 +6,8 @@
  * and counted, and the log says so once until somebody listens again. Over TCP messages wait until the connection is
  * there.
  */
-#ifndef NODES_BARE_SENDER_H
-#define NODES_BARE_SENDER_H
+#ifndef NODES_LINKS_BARE_SENDER_H
+#define NODES_LINKS_BARE_SENDER_H
 
 #include "engine/node.h"
 

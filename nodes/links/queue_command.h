@@ -1,8 +1,8 @@
 /*
  * queue_command.h: the words that a queue understands, and how it answers. Pure; shared by the queue and its clients.
  */
-#ifndef NODES_QUEUE_COMMAND_H
-#define NODES_QUEUE_COMMAND_H
+#ifndef NODES_LINKS_QUEUE_COMMAND_H
+#define NODES_LINKS_QUEUE_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "nodes/message_store.h"
+#include "engine/message_store.h"
 
 #include <stdlib.h>
 

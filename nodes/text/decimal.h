@@ -3,8 +3,8 @@
  *
  * Independent of the process's locale. Any thread; no allocation.
  */
-#ifndef NODES_FUNCTIONS_DECIMAL_H
-#define NODES_FUNCTIONS_DECIMAL_H
+#ifndef NODES_TEXT_DECIMAL_H
+#define NODES_TEXT_DECIMAL_H
 
 #include <locale.h>
 #include <stddef.h>

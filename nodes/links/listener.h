@@ -3,8 +3,8 @@
  *
  * Belongs to the node's thread. Datagrams and frames are handed over from the thread's poller, between steps.
  */
-#ifndef NODES_LISTENER_H
-#define NODES_LISTENER_H
+#ifndef NODES_LINKS_LISTENER_H
+#define NODES_LINKS_LISTENER_H
 
 #include "engine/node.h"
 #include "net/tcp.h"

@@ -1,4 +1,4 @@
-#include "nodes/listener.h"
+#include "nodes/links/listener.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>

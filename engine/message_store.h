@@ -4,8 +4,8 @@
  * A chain of blocks; memory follows the contents (a message costs its text, 16 bytes and at most 7 of padding; a long
  * one has a block to itself), whatever the depth. Adding and taking cost the same at any depth.
  */
-#ifndef NODES_MESSAGE_STORE_H
-#define NODES_MESSAGE_STORE_H
+#ifndef ENGINE_MESSAGE_STORE_H
+#define ENGINE_MESSAGE_STORE_H
 
 #include "engine/block.h"
 

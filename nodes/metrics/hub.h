@@ -3,12 +3,12 @@
  *
  * The node's thread, but for hub_open and hub_close (main thread, from the node's open and close).
  */
-#ifndef NODES_HUB_H
-#define NODES_HUB_H
+#ifndef NODES_METRICS_HUB_H
+#define NODES_METRICS_HUB_H
 
 #include "engine/node.h"
 #include "net/http_post.h"
-#include "nodes/json_text.h"
+#include "nodes/text/json_text.h"
 
 struct hub_change;
 

@@ -2,8 +2,8 @@
  * outlet.h: where a worker's or feeder's messages go: a ring to a node of the launch, PUTs to a queue elsewhere, bare
  * datagrams or frames to a sink elsewhere. One interface over the four; the node's thread.
  */
-#ifndef NODES_OUTLET_H
-#define NODES_OUTLET_H
+#ifndef NODES_LINKS_OUTLET_H
+#define NODES_LINKS_OUTLET_H
 
 #include "engine/node.h"
 

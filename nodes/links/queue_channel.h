@@ -6,8 +6,8 @@
  * when it goes and one when it comes back. Over UDP "not there" means that the system says so (connection refused);
  * silence is the caller's business, who knows what it waits for.
  */
-#ifndef NODES_QUEUE_CHANNEL_H
-#define NODES_QUEUE_CHANNEL_H
+#ifndef NODES_LINKS_QUEUE_CHANNEL_H
+#define NODES_LINKS_QUEUE_CHANNEL_H
 
 #include "engine/node.h"
 

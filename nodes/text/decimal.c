@@ -9,7 +9,7 @@
  * Double to text: Guy Steele and Jon White, "How to print floating-point numbers accurately", 1990, in 64-bit integers
  * where the number's size allows it; otherwise the C library with growing precision until the text reads back.
  */
-#include "nodes/functions/decimal.h"
+#include "nodes/text/decimal.h"
 
 #include <float.h>
 #include <math.h>

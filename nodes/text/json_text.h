@@ -7,8 +7,8 @@
  * Errors: an append that would make the text longer than TEXT_BYTES_MAX, or finds no memory, appends nothing, and so do
  * all later ones until text_reset. Whoever builds a text asks once, at its end, with text_failed.
  */
-#ifndef NODES_JSON_TEXT_H
-#define NODES_JSON_TEXT_H
+#ifndef NODES_TEXT_JSON_TEXT_H
+#define NODES_TEXT_JSON_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

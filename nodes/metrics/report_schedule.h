@@ -11,8 +11,8 @@
  * been a thread that could not run) ends the period where it should have been looked at next, and the next period
  * begins at the new time.
  */
-#ifndef NODES_REPORT_SCHEDULE_H
-#define NODES_REPORT_SCHEDULE_H
+#ifndef NODES_METRICS_REPORT_SCHEDULE_H
+#define NODES_METRICS_REPORT_SCHEDULE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,12 +1,12 @@
-#include "nodes/remote_get.h"
+#include "nodes/links/remote_get.h"
 
 #include <stdlib.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "nodes/message_store.h"
-#include "nodes/queue_channel.h"
-#include "nodes/queue_command.h"
+#include "engine/message_store.h"
+#include "nodes/links/queue_channel.h"
+#include "nodes/links/queue_command.h"
 
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
 /* A message at the head that this way cannot carry, or a queue that answers with errors, is asked for again this often.

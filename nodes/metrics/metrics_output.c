@@ -1,4 +1,4 @@
-#include "nodes/metrics_output.h"
+#include "nodes/metrics/metrics_output.h"
 
 #include "engine/check.h"
 #include "engine/clock.h"

@@ -1,4 +1,4 @@
-#include "nodes/remote_put.h"
+#include "nodes/links/remote_put.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "engine/clock.h"
 #include "net/lhhttt.h"
 #include "net/udp.h"
-#include "nodes/queue_channel.h"
-#include "nodes/queue_command.h"
+#include "nodes/links/queue_channel.h"
+#include "nodes/links/queue_command.h"
 
 /* Unanswered at a time. Over UDP what a queue's socket holds by default (some 200 KiB with the kernel's overhead). */
 static const uint64_t udp_window_count = 64;
