@@ -118,12 +118,35 @@ static enum status parse(struct topology_spec *spec, const struct catalog *catal
     return status;
 }
 
+/* A node alone that listens only at plain names: nobody could ever reach it. */
+static enum status check_reachable(const struct node_spec *node, struct error *error)
+{
+    for (const struct option *option = node->type->options; option != NULL && option->name != NULL; option++) {
+        if (option->role != ROLE_LISTEN)
+            continue;
+        const struct address_list *list =
+            (const struct address_list *)(const void *)((const char *)node->config + option->offset);
+        size_t names = 0;
+        for (size_t i = 0; i < list->count; i++)
+            names += list->items[i].scheme == ADDRESS_NAME;
+        if (names > 0 && names == list->count)
+            return error_set(error, STATUS_USAGE,
+                             "%s: --%s: '%s' is a name inside a launch, and this node is alone; write HOST:PORT",
+                             node->type->name, option->name, list->items[0].text);
+    }
+    return STATUS_OK;
+}
+
 static int run(const struct catalog *catalog, const struct node_type *single, int count, char **arguments)
 {
     struct topology_spec spec;
     struct error error = {0};
     if (parse(&spec, catalog, single, count, arguments, &error) != STATUS_OK)
         return fail(&error);
+    if (single != NULL && check_reachable(&spec.nodes[0], &error) != STATUS_OK) {
+        topology_spec_free(&spec);
+        return fail(&error);
+    }
     int result = launch_run(&spec, catalog);
     topology_spec_free(&spec);
     return result;

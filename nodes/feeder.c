@@ -18,6 +18,7 @@ struct feeder_config {
     int64_t delay_ns;
     uint64_t rate;
     uint64_t line_bytes_max;
+    bool raw;
 };
 
 #define FEEDER(member) offsetof(struct feeder_config, member)
@@ -31,6 +32,7 @@ static const struct option feeder_options[] = {
      .help = "wait after each message"},
     {"rate", OPTION_COUNT, FEEDER(rate), "0", 0, 1e9, .value_name = "COUNT",
      .help = "messages a second, evenly; 0: as fast as the queue takes them"},
+    {"raw", OPTION_FLAG, FEEDER(raw), .help = "send each line as it stands: no quotes, no time of feeding"},
     {"max-message", OPTION_BYTES, FEEDER(line_bytes_max), "16M", 1, 1 << 29, .value_name = "BYTES",
      .help = "longer lines are left out, and counted"},
     {0},
@@ -164,10 +166,16 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
             if (status == STATUS_AGAIN)
                 return false;
             if (status == STATUS_OK) {
-                strip(line, length, is_blank);
-                if (*length == 0) {
+                const char *text = *line;
+                size_t text_length = *length;
+                strip(&text, &text_length, is_blank);
+                if (text_length == 0) {
                     stats_count(stats, COUNTER_BLANK);
                     continue; /* the same file's next line has the turn */
+                }
+                if (!feeder->config->raw) {
+                    *line = text;
+                    *length = text_length;
                 }
             } else {
                 if (status != STATUS_CLOSED) {
@@ -218,9 +226,12 @@ static size_t feed(struct feeder *feeder, int64_t now_ns)
     size_t length;
     while (fed < STEP_MESSAGE_MAX && is_due(feeder, now_ns) && outputs_have_room(feeder) &&
            next_line(feeder, &line, &length)) {
-        size_t message_length = stamp(feeder, line, length);
+        if (!feeder->config->raw) {
+            length = stamp(feeder, line, length);
+            line = feeder->message;
+        }
         for (size_t i = 0; i < feeder->outlet_count; i++)
-            outlet_emit(feeder->outlets[i], feeder->message, (uint32_t)message_length, now_ns);
+            outlet_emit(feeder->outlets[i], line, (uint32_t)length, now_ns);
         stats_add(&stats->in_count, 1);
         feeder->emitted_count += feeder->outlet_count;
         schedule_next(feeder, now_ns);
@@ -238,8 +249,10 @@ static void tell_end(struct feeder *feeder, int64_t now_ns)
         return;
     double seconds = (double)(now_ns - feeder->start_ns) / (double)NS_PER_S;
     uint64_t count = stats_get(&node->stats->in_count);
-    snprintf(node->note, sizeof node->note, "fed %llu messages in %.3f s, %.0f a second", (unsigned long long)count,
-             seconds, seconds > 0 ? (double)count / seconds : 0.0);
+    if (seconds < 1e-6)
+        seconds = 1e-6; /* all in the first step */
+    snprintf(node->note, sizeof node->note, "fed %llu messages in %.6f s, %.0f a second", (unsigned long long)count,
+             seconds, (double)count / seconds);
     log_line(node->log, LOG_INFO, "%s", node->note);
 }
 

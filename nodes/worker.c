@@ -350,6 +350,8 @@ static size_t worker_step(struct node *node, int64_t now_ns)
 static void worker_close(struct node *node)
 {
     struct worker *worker = node->state;
+    if (worker->function_open)
+        worker_tell_unlogged(worker);
     for (size_t i = 0; i < worker->input_count; i++)
         remote_get_close(&worker->inputs[i].remote);
     for (size_t i = 0; i < worker->outlet_count; i++)

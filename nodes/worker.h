@@ -83,4 +83,7 @@ struct worker {
 /* Applies the function to one message; what it emits goes to the outlets, an error to the log and the dead letters. */
 void worker_apply(struct worker *worker, const void *text, uint32_t length);
 
+/* Says how many errors of the last second were not logged. */
+void worker_tell_unlogged(struct worker *worker);
+
 #endif

@@ -67,15 +67,20 @@ static const struct millrace_host host = {
     .count = host_count,
 };
 
+void worker_tell_unlogged(struct worker *worker)
+{
+    if (worker->error_count > WORKER_ERRORS_LOGGED_A_SECOND)
+        log_line(worker->node->log, LOG_WARN, "%llu more errors like these",
+                 (unsigned long long)(worker->error_count - WORKER_ERRORS_LOGGED_A_SECOND));
+    worker->error_count = 0;
+}
+
 static void log_error(struct worker *worker, const void *text, uint32_t length)
 {
     struct log *log = worker->node->log;
     if (worker->call.time_ns - worker->error_second_ns >= NS_PER_S) {
-        if (worker->error_count > WORKER_ERRORS_LOGGED_A_SECOND)
-            log_line(log, LOG_WARN, "%llu more errors like these",
-                     (unsigned long long)(worker->error_count - WORKER_ERRORS_LOGGED_A_SECOND));
+        worker_tell_unlogged(worker);
         worker->error_second_ns = worker->call.time_ns;
-        worker->error_count = 0;
     }
     if (worker->error_count++ < WORKER_ERRORS_LOGGED_A_SECOND) {
         char quoted[200];

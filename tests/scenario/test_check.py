@@ -215,6 +215,14 @@ class AddressInUseTest(Scenario):
                 target.recv(100)
 
 
+class AloneTest(Scenario):
+    def test_a_node_alone_at_a_name_is_refused(self):
+        for kind in ("mq", "sink", "metrics-receiver"):
+            result = launch.run_to_end(kind, "--address", "localhost")
+            self.assertEqual(result.status, 2, result)
+            self.assertRegex("\n".join(result.stderr), "--address: 'localhost' is a name.*HOST:PORT")
+
+
 class HelpTest(Scenario):
     def test_help_of_every_command(self):
         flags = {

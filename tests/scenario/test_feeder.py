@@ -90,6 +90,12 @@ class FeederTest(Scenario):
         text = "\n".join(result.stderr + result.stdout)
         self.assertRegex(text, r"(?i)too (large|long)|exceeds|larger|longer|1000\d\d\d")
 
+    def test_raw_lines_go_as_they_stand(self):
+        result = launch.run_to_end("feeder", "--raw", "--address", self.queue.address, "--path",
+                                   self.write_file("raw.msg", b"1\n  two \n\n\"3\"\n"))
+        self.assertEqual(result.status, 0, result.stderr)
+        self.assertEqual(self.queue.received, [b"1", b"  two ", b"\"3\""])
+
     def test_delay(self):
         begin = time.monotonic()
         result = self.feed(b"a\n" * 11, flags=["--delay", "0.03"])
