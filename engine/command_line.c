@@ -67,6 +67,23 @@ static void print_run_help(FILE *out, const struct catalog *catalog)
         print_type_help(out, *type);
 }
 
+static int unknown_word(const struct catalog *catalog, const char *word)
+{
+    static const char *const own[] = {"run", "check", "help", "version"};
+    const char *best = NULL;
+    size_t length = strlen(word);
+    size_t distance = length / 2 + 1;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        options_nearest(word, length, own[i], &best, &distance);
+    for (const struct node_type *const *type = catalog->node_types; *type != NULL; type++)
+        options_nearest(word, length, (*type)->name, &best, &distance);
+    for (const struct command *const *command = catalog->commands; *command != NULL; command++)
+        options_nearest(word, length, (*command)->name, &best, &distance);
+    fprintf(stderr, "millrace: unknown command '%s'%s%s%s; millrace help lists them\n", word,
+            best != NULL ? "; did you mean " : "", best != NULL ? best : "", best != NULL ? "?" : "");
+    return 2;
+}
+
 static int help(const struct catalog *catalog, const char *word)
 {
     const struct node_type *type = word != NULL ? type_named(catalog, word) : NULL;
@@ -92,8 +109,7 @@ static int help(const struct catalog *catalog, const char *word)
         printf("millrace %s %s\n\n%s\n", command->name, command->usage, command->summary);
         options_print_help(stdout, command->options);
     } else {
-        fprintf(stderr, "millrace: no help on '%s'\n", word);
-        return 2;
+        return unknown_word(catalog, word);
     }
     return 0;
 }
@@ -175,23 +191,6 @@ static bool asks_for_help(int count, char **arguments)
         if (strcmp(arguments[i], "--help") == 0)
             return true;
     return false;
-}
-
-static int unknown_word(const struct catalog *catalog, const char *word)
-{
-    static const char *const own[] = {"run", "check", "help", "version"};
-    const char *best = NULL;
-    size_t length = strlen(word);
-    size_t distance = length / 2 + 1;
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        options_nearest(word, length, own[i], &best, &distance);
-    for (const struct node_type *const *type = catalog->node_types; *type != NULL; type++)
-        options_nearest(word, length, (*type)->name, &best, &distance);
-    for (const struct command *const *command = catalog->commands; *command != NULL; command++)
-        options_nearest(word, length, (*command)->name, &best, &distance);
-    fprintf(stderr, "millrace: unknown command '%s'%s%s%s; millrace help lists them\n", word,
-            best != NULL ? "; did you mean " : "", best != NULL ? best : "", best != NULL ? "?" : "");
-    return 2;
 }
 
 int command_line_run(const struct catalog *catalog, int argc, char **argv)

@@ -24,12 +24,28 @@ static const char *kind_name(enum link_kind kind)
     return kind == LINK_PUT ? "PUT" : kind == LINK_GET ? "GET" : "bare";
 }
 
+/* A queue that only this launch can reach, and nobody in it takes from: it fills up, and never drains. */
+static bool is_dead_end(const struct node_spec *node, const struct wiring_node *wired)
+{
+    if ((node->type->serves & LINK_GET) == 0 || wired->output_count > 0)
+        return false;
+    for (const struct option *option = node->type->options; option != NULL && option->name != NULL; option++) {
+        const struct address_list *list =
+            (const struct address_list *)(const void *)((const char *)node->config + option->offset);
+        for (size_t i = 0; option->role == ROLE_LISTEN && i < list->count; i++)
+            if (list->items[i].scheme != ADDRESS_NAME)
+                return false;
+    }
+    return true;
+}
+
 void wiring_print(FILE *out, const struct wiring *wiring, const struct topology_spec *spec)
 {
     for (size_t i = 0; i < spec->node_count; i++) {
         fprintf(out, "%s", spec->nodes[i].name);
         print_listening(out, &spec->nodes[i]);
-        fprintf(out, "%s\n", wiring->nodes[i].on_cycle ? " (on a cycle)" : "");
+        fprintf(out, "%s%s\n", wiring->nodes[i].on_cycle ? " (on a cycle)" : "",
+                is_dead_end(&spec->nodes[i], &wiring->nodes[i]) ? " (nobody takes from it)" : "");
     }
     for (size_t i = 0; i < wiring->edge_count; i++)
         fprintf(out, "%s -> %s by ring\n", node_name(spec, wiring->edges[i].producer),

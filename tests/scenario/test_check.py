@@ -223,6 +223,16 @@ class AloneTest(Scenario):
             self.assertRegex("\n".join(result.stderr), "--address: 'localhost' is a name.*HOST:PORT")
 
 
+class DeadEndTest(Scenario):
+    def test_a_queue_that_nobody_takes_from_is_marked(self):
+        result = launch.run_to_end("check", "--mq", "--address", "dead", "--mq", "--address", "alive",
+                                   *worker("alive", "dead", "pong"))
+        self.assertEqual(result.status, 0, result)
+        marked = [line for line in result.stdout if "nobody takes from it" in line]
+        self.assertEqual(len(marked), 1, result.stdout)
+        self.assertIn("dead", marked[0])
+
+
 class HelpTest(Scenario):
     def test_help_of_every_command(self):
         flags = {
