@@ -24,6 +24,18 @@ bool node_end_outputs(struct node *node)
     return true;
 }
 
+bool node_inputs_ended(struct node *node)
+{
+    bool stopping = node_stop_phase(node) != STOP_NOT;
+    for (size_t i = 0; i < node->input_count; i++) {
+        const struct port *port = &node->inputs[i];
+        bool program_left = port->peer == NULL && stopping && edge_peek(port->edge) == NULL;
+        if (!program_left && !edge_has_ended(port->edge))
+            return false;
+    }
+    return true;
+}
+
 void node_log_latency(const struct node *node)
 {
     struct histogram_copy latency;

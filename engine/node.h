@@ -145,6 +145,10 @@ enum status node_poller(struct node *node, struct poller **poller, struct error 
 /* Says goodbye on all output edges, after flushing them. False: an edge still has messages to flush. */
 bool node_end_outputs(struct node *node);
 
+/* Whether nothing more will come by rings, and everything that came is popped. An end that the embedding program holds
+ * counts as ended when a stop has begun and it is empty. */
+bool node_inputs_ended(struct node *node);
+
 /* Logs the node's latency totals: count and summed seconds of each decade. */
 void node_log_latency(const struct node *node);
 

@@ -253,17 +253,6 @@ static uint64_t take_edges(struct queue *queue)
 
 /* ---- the end ---- */
 
-static bool inputs_ended(const struct queue *queue, enum stop_phase phase)
-{
-    for (size_t i = 0; i < queue->node->input_count; i++) {
-        const struct port *port = &queue->node->inputs[i];
-        bool application_left = port->peer == NULL && phase != STOP_NOT && edge_peek(port->edge) == NULL;
-        if (!application_left && !edge_has_ended(port->edge))
-            return false;
-    }
-    return true;
-}
-
 static void finish(struct queue *queue)
 {
     show_size(queue);
@@ -305,7 +294,7 @@ static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns
         return;
     }
     listener_quiet(queue->listener);
-    bool all_in = inputs_ended(queue, phase);
+    bool all_in = node_inputs_ended(node);
     bool keeps = node->on_cycle || node->output_count == 0;
     if (!queue->outputs_ended && (keeps || (all_in && queue->store.message_count == 0)))
         queue->outputs_ended = node_end_outputs(node);

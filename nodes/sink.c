@@ -139,17 +139,6 @@ static enum status sink_open(struct node *node, struct error *error)
                          config->connection_count_max, &handlers, error);
 }
 
-static bool inputs_ended(const struct node *node, enum stop_phase phase)
-{
-    for (size_t i = 0; i < node->input_count; i++) {
-        const struct port *port = &node->inputs[i];
-        bool application_left = port->peer == NULL && phase != STOP_NOT && edge_peek(port->edge) == NULL;
-        if (!application_left && !edge_has_ended(port->edge))
-            return false;
-    }
-    return true;
-}
-
 /* Whether what this launch's workers sent over sockets is in. */
 static bool callers_are_done(struct sink *sink, int64_t now_ns)
 {
@@ -180,7 +169,7 @@ static size_t sink_step(struct node *node, int64_t now_ns)
     if (phase == STOP_NOT || (phase == STOP_DRAIN && !callers_are_done(sink, now_ns)))
         return taken;
     listener_quiet(sink->listener);
-    node->done = phase == STOP_ABANDON || (taken == 0 && inputs_ended(node, phase));
+    node->done = phase == STOP_ABANDON || (taken == 0 && node_inputs_ended(node));
     return taken;
 }
 
