@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/round_trip.h"
 #include "bench/support.h"
 #include "nodes/fixgen.h"
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/round_trip.h"
 #include "bench/support.h"
 
 static const int64_t run_ns = 1000000000;

@@ -1,12 +1,25 @@
 #include "bench/support.h"
 
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+_Noreturn void bench_fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("bench: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(EXIT_FAILURE);
+}
+
+/* ---- time ---- */
 
 int64_t bench_now_ns(void)
 {
@@ -17,11 +30,30 @@ int64_t bench_now_ns(void)
 
 void bench_wait_ns(int64_t ns)
 {
-    int64_t end_ns = bench_now_ns() + ns;
-    for (int64_t left_ns = ns; left_ns > 0; left_ns = end_ns - bench_now_ns()) {
+    bench_wait_until_ns(bench_now_ns() + ns, 0);
+}
+
+void bench_wait_until_ns(int64_t time_ns, int64_t spin_ns)
+{
+    for (;;) {
+        int64_t left_ns = time_ns - spin_ns - bench_now_ns();
+        if (left_ns <= 0)
+            break;
         struct timespec timeout = {.tv_sec = left_ns / 1000000000, .tv_nsec = (long)(left_ns % 1000000000)};
         ppoll(NULL, 0, &timeout, NULL);
     }
+    while (bench_now_ns() < time_ns)
+        continue;
+}
+
+double bench_rate(uint64_t (*read)(void *context), void *context, double seconds)
+{
+    bench_wait_ns((int64_t)(seconds * 1e9 / 5));
+    int64_t start_ns = bench_now_ns();
+    uint64_t start = read(context);
+    bench_wait_ns((int64_t)(seconds * 1e9));
+    uint64_t count = read(context) - start;
+    return (double)count / ((double)(bench_now_ns() - start_ns) / 1e9);
 }
 
 static int compare(const void *one, const void *other)
@@ -36,69 +68,64 @@ double bench_median(double *values, size_t count)
     return values[count / 2];
 }
 
-/* ---- the regime ---- */
+/* ---- threads ---- */
 
-enum { ROUND_TRIPS = 20000 };
-
-static _Alignas(64) _Atomic int ball;
-
-static void bind_to(int cpu)
+/* Those of the calling thread. */
+static cpu_set_t usable_processors(void)
 {
+    cpu_set_t usable;
+    CPU_ZERO(&usable);
+    if (sched_getaffinity(0, sizeof usable, &usable) != 0)
+        bench_fail("the system does not say which processors there are");
+    return usable;
+}
+
+unsigned bench_processor_count(void)
+{
+    cpu_set_t usable = usable_processors();
+    return (unsigned)CPU_COUNT(&usable);
+}
+
+void bench_bind(unsigned index)
+{
+    cpu_set_t usable = usable_processors();
     cpu_set_t one;
+    unsigned left = index % (unsigned)CPU_COUNT(&usable);
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &usable) || left-- > 0)
+        cpu++;
     CPU_ZERO(&one);
-    CPU_SET((size_t)cpu, &one);
+    CPU_SET(cpu, &one);
     pthread_setaffinity_np(pthread_self(), sizeof one, &one);
 }
 
-static void *return_ball(void *argument)
+pthread_t bench_thread(void *(*run)(void *), void *argument)
 {
-    (void)argument;
-    bind_to(1);
-    for (int i = 0; i < ROUND_TRIPS; i++) {
-        while (atomic_load_explicit(&ball, memory_order_acquire) != 1)
-            continue;
-        atomic_store_explicit(&ball, 0, memory_order_release);
-    }
-    return NULL;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, argument) != 0)
+        bench_fail("no thread could be made");
+    return thread;
 }
 
-static void *serve_ball(void *argument)
+static uint64_t read_tally(void *context)
 {
-    double *round_trip_ns = argument;
-    static double trips[ROUND_TRIPS];
-    bind_to(0);
-    for (int i = 0; i < ROUND_TRIPS; i++) {
-        int64_t start_ns = bench_now_ns();
-        atomic_store_explicit(&ball, 1, memory_order_release);
-        while (atomic_load_explicit(&ball, memory_order_acquire) != 0)
-            continue;
-        trips[i] = (double)(bench_now_ns() - start_ns);
-    }
-    *round_trip_ns = bench_median(trips, ROUND_TRIPS);
-    return NULL;
+    struct bench_tally *tally = context;
+    return atomic_load_explicit(&tally->count, memory_order_relaxed);
 }
 
-double bench_round_trip_ns(void)
+double bench_tally_rate(struct bench_tally *tally, double seconds)
 {
-    double round_trip_ns = 0;
-    pthread_t threads[2];
-    if (pthread_create(&threads[0], NULL, return_ball, NULL) != 0)
-        return 0;
-    if (pthread_create(&threads[1], NULL, serve_ball, &round_trip_ns) != 0)
-        abort();
-    pthread_join(threads[0], NULL);
-    pthread_join(threads[1], NULL);
-    return round_trip_ns;
+    double rate = bench_rate(read_tally, tally, seconds);
+    atomic_store_explicit(&tally->stop, true, memory_order_relaxed);
+    return rate;
 }
 
 /* ---- launches ---- */
 
 void bench_must(enum millrace_result result, const char *text)
 {
-    if (result == MILLRACE_OK)
-        return;
-    fprintf(stderr, "bench: %s\n", text);
-    exit(EXIT_FAILURE);
+    if (result != MILLRACE_OK)
+        bench_fail("%s", text);
 }
 
 millrace_launch *bench_open(int count, const char *const *flags)
@@ -120,4 +147,71 @@ struct millrace_counts bench_counts(const millrace_launch *launch, const char *n
     struct millrace_counts counts;
     bench_must(millrace_launch_counts(launch, name, &counts), name);
     return counts;
+}
+
+void bench_flags_add(struct bench_flags *flags, const char *format, ...)
+{
+    char text[512];
+    char *rest;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= sizeof text)
+        bench_fail("too long: %s", format);
+    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+        if (flags->count == flags->room) {
+            flags->room = flags->room > 0 ? flags->room * 2 : 32;
+            flags->words = realloc((void *)flags->words, (size_t)flags->room * sizeof *flags->words);
+            if (flags->words == NULL)
+                bench_fail("no memory");
+        }
+        flags->words[flags->count] = strdup(word);
+        if (flags->words[flags->count++] == NULL)
+            bench_fail("no memory");
+    }
+}
+
+void bench_flags_free(struct bench_flags *flags)
+{
+    for (int i = 0; i < flags->count; i++)
+        free((void *)(uintptr_t)flags->words[i]);
+    free((void *)flags->words);
+    *flags = (struct bench_flags){0};
+}
+
+static void *feed(void *argument)
+{
+    struct bench_feeder *feeder = argument;
+    char *text = calloc(1, feeder->bytes > 0 ? feeder->bytes : 1);
+    if (text == NULL)
+        bench_fail("no memory");
+    memset(text, 'm', feeder->bytes); /* a sink would try to read what begins like JSON */
+    for (uint64_t number = 0; !atomic_load_explicit(&feeder->stop, memory_order_relaxed);) {
+        if (feeder->bytes >= 16)
+            memcpy(text + 8, &number, sizeof number);
+        enum millrace_result result = millrace_put(feeder->producer, text, feeder->bytes);
+        if (result == MILLRACE_OK)
+            number++;
+        else if (result == MILLRACE_AGAIN)
+            millrace_put_wait(feeder->producer, 10000000); /* ends now and then, to look at `stop` */
+        else
+            bench_fail("a message of %zu bytes could not be put", feeder->bytes);
+    }
+    free(text);
+    return NULL;
+}
+
+void bench_feeder_start(struct bench_feeder *feeder, millrace_producer *producer, size_t bytes)
+{
+    feeder->producer = producer;
+    feeder->bytes = bytes;
+    atomic_init(&feeder->stop, false);
+    feeder->thread = bench_thread(feed, feeder);
+}
+
+void bench_feeder_stop(struct bench_feeder *feeder)
+{
+    atomic_store_explicit(&feeder->stop, true, memory_order_relaxed);
+    pthread_join(feeder->thread, NULL);
 }
