@@ -4,6 +4,7 @@
  */
 #include "bench/limits/pool_ring.h"
 #include "bench/measure.h"
+#include "bench/peers/peers.h"
 #include "bench/support.h"
 
 enum { TEXT_BYTES = 128 };
@@ -33,10 +34,13 @@ static bool run_edge(void *context, double seconds, double *figures)
 int main(int count, char **arguments)
 {
     static const struct measure_metric rate = {.name = "rate", .unit = "messages/s", .ratio = 0.7};
-    static struct pool_ring_settings pool = {.bytes = TEXT_BYTES, .batch = 32, .count = 1024};
+    size_t bytes = TEXT_BYTES;
+    struct peer_chain stages = {.stage_count = 2, .bytes = TEXT_BYTES};
     const struct measure_contestant contestants[] = {
         {.name = "millrace", .role = MEASURE_OURS, .run = run_edge},
-        {.name = "pool and return ring", .role = MEASURE_LIMIT, .run = pool_ring_run, .context = &pool},
+        {.name = "pool and return ring", .role = MEASURE_LIMIT, .run = pool_ring_run, .context = &bytes},
+        {.name = "ZeroMQ inproc", .role = MEASURE_PEER, .run = zeromq_chain_run, .context = &stages},
+        {.name = "oneTBB pipeline", .role = MEASURE_PEER, .run = tbb_chain_run, .context = &stages},
     };
     const struct measure_contest contest = {
         .workload = "source to sink over one edge, 128 bytes",

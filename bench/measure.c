@@ -93,30 +93,30 @@ static void make_ratios(const struct outcome *outcome, size_t contestant, size_t
 
 /* ---- what goes on ---- */
 
-static const char *with_prefix(double value, char *text, size_t text_bytes)
+/* 22.1 M/s, 480 ns. */
+static const char *figure_text(double value, const char *unit, char *text, size_t text_bytes)
 {
     static const struct {
         double factor;
         const char *letter;
-    } prefixes[] = {{1e9, " G"}, {1e6, " M"}, {1e3, " k"}, {1, " "}};
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        if (fabs(value) < prefixes[i].factor)
-            continue;
-        snprintf(text, text_bytes, "%.3g%s", value / prefixes[i].factor, prefixes[i].letter);
-        return text;
-    }
-    snprintf(text, text_bytes, "%.3g ", value);
+    } prefixes[] = {{1e9, "G"}, {1e6, "M"}, {1e3, "k"}, {0, ""}};
+    size_t i = 3;
+    if (strstr(unit, "/s") != NULL)
+        for (i = 0; value < prefixes[i].factor;)
+            i++;
+    double shown = prefixes[i].factor > 0 ? value / prefixes[i].factor : value;
+    snprintf(text, text_bytes, "%.*f %s%s", shown < 1 ? 4 : shown < 1000 ? 2 : 0, shown, prefixes[i].letter, unit);
     return text;
 }
 
 static void tell_run(const struct measure_contest *contest, const struct outcome *outcome, unsigned round, size_t which)
 {
-    char text[32];
+    char text[64];
     fprintf(stderr, "  round %u, cache line %.0f ns  %s:", round + 1, outcome->round_trip_ns[round],
             contest->contestants[which].name);
     for (size_t i = 0; i < contest->metric_count; i++)
-        fprintf(stderr, "%s %s %s%s", i == 0 ? "" : ",", contest->metrics[i].name,
-                with_prefix(outcome->figures[which][i][round], text, sizeof text), contest->metrics[i].unit);
+        fprintf(stderr, "%s %s %s", i == 0 ? "" : ",", contest->metrics[i].name,
+                figure_text(outcome->figures[which][i][round], contest->metrics[i].unit, text, sizeof text));
     fputc('\n', stderr);
 }
 
@@ -141,6 +141,12 @@ static void run_one(const struct measure_contest *contest, struct outcome *outco
         outcome->figures[which][i][round] = figures[i];
     }
     tell_run(contest, outcome, round, which);
+}
+
+/* Whether a round's end met another regime than its beginning: its runs cannot be compared then. */
+static bool has_changed(double before_ns, double after_ns)
+{
+    return before_ns > 2 * after_ns || after_ns > 2 * before_ns;
 }
 
 static size_t find_ours(const struct measure_contest *contest)
@@ -235,10 +241,17 @@ void measure_contest(const struct measure_contest *contest)
     outcome->ours = find_ours(contest);
     fprintf(stderr, "%s: %s\n", settings.name, contest->workload);
     size_t count = contest->contestant_count;
-    for (unsigned round = 0; round < settings.round_count; round++) {
+    unsigned again_left = settings.round_count;
+    for (unsigned round = 0; round < settings.round_count;) {
         outcome->round_trip_ns[round] = bench_round_trip_ns();
         for (size_t i = 0; i < count; i++)
             run_one(contest, outcome, round, round % 2 == 0 ? i : count - 1 - i);
+        if (has_changed(outcome->round_trip_ns[round], bench_round_trip_ns()) && again_left > 0) {
+            again_left--;
+            fputs("  the processors have moved meanwhile; this round again\n", stderr);
+            continue;
+        }
+        round++;
     }
     for (size_t i = 0; i < contest->metric_count; i++)
         write_metric(contest, outcome, i);
