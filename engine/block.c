@@ -33,14 +33,14 @@ void block_reset(struct block *block)
     if (block->records != block->inline_records) {
         free(block->records);
         block->records = block->inline_records;
-        block->capacity_bytes = block->inline_bytes;
     }
+    block->capacity_bytes = block->inline_bytes;
     block->used_bytes = 0;
     block->message_count = 0;
 }
 
 void block_attach(struct block *block, unsigned char **buffer, uint32_t capacity_bytes, uint32_t used_bytes,
-                  uint32_t message_count)
+                  uint32_t message_count, int64_t time_ns)
 {
     CHECK_MAGIC(block, BLOCK_MAGIC);
     CHECK(block->message_count == 0 && block->records == block->inline_records);
@@ -48,7 +48,29 @@ void block_attach(struct block *block, unsigned char **buffer, uint32_t capacity
     block->capacity_bytes = capacity_bytes;
     block->used_bytes = used_bytes;
     block->message_count = message_count;
+    block->time_ns = time_ns;
+    block->one_time = message_count == 1;
     *buffer = NULL;
+}
+
+/* The `count` records copied to `offset` get the times that were true for them in their block. */
+static void renew_times(struct block *target, uint32_t offset, uint32_t count, int64_t time_ns)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct message *message = (struct message *)(void *)(target->records + offset);
+        message->time_ns = time_ns;
+        offset += message_record_bytes(message->length);
+    }
+}
+
+static int64_t last_time_ns(const struct block *source, const struct block_cursor *from, uint32_t count)
+{
+    struct block_cursor cursor = *from;
+    if (from->index + count == source->message_count)
+        return source->time_ns;
+    for (uint32_t i = 1; i < count; i++)
+        block_cursor_pop(&cursor);
+    return block_message_at(source, cursor.offset)->time_ns;
 }
 
 uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, uint32_t count_max)
@@ -73,6 +95,12 @@ uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, 
     if (count == 0)
         return 0;
     memcpy(target->records + target->used_bytes, source->records + cursor->offset, bytes);
+    int64_t time_ns = source->one_time != 0 ? source->time_ns : last_time_ns(source, cursor, count);
+    if (source->one_time != 0)
+        renew_times(target, target->used_bytes, count, time_ns);
+    bool same = target->message_count == 0 || (target->one_time != 0 && target->time_ns == time_ns);
+    target->one_time = same && source->one_time != 0;
+    target->time_ns = time_ns;
     target->used_bytes += bytes;
     target->message_count += count;
     cursor->offset += bytes;

@@ -22,7 +22,7 @@ enum { CACHE_LINE_BYTES = 64 };
 
 /* The head of a record; the text follows it. */
 struct message {
-    int64_t time_ns; /* monotonic: when its producer emitted it */
+    int64_t time_ns; /* monotonic: when its producer emitted it; read it with block_message_time_ns */
     uint32_t length; /* of the text, in bytes */
     uint32_t reserved;
     unsigned char text[];
@@ -36,13 +36,16 @@ struct block {
     uint32_t used_bytes;     /* of records */
     uint32_t capacity_bytes; /* of `records` */
     unsigned char *records;  /* `inline_records`, or a detached buffer */
+    int64_t time_ns;         /* when its last message was emitted */
     uint32_t inline_bytes;   /* capacity of `inline_records` */
-    uint32_t reserved;
+    uint32_t one_time;       /* 1: all its messages were emitted at time_ns, whatever they say; else 0 */
     _Alignas(8) unsigned char inline_records[];
 };
 
+enum { BLOCK_HEAD_BYTES = 40 };
+
 _Static_assert(sizeof(struct message) == 16, "a record's head is 16 bytes");
-_Static_assert(sizeof(struct block) == 32, "a block's head leaves half a cache line to its first message");
+_Static_assert(sizeof(struct block) == BLOCK_HEAD_BYTES, "a block's head and a message of 8 bytes share a cache line");
 
 #define BLOCK_MAGIC 0x6b6c6f42u
 
@@ -59,10 +62,10 @@ void block_free(struct block **block);
 /* Empties the block and frees a detached buffer. */
 void block_reset(struct block *block);
 
-/* Makes `buffer` (malloc'ed; the block takes it over and nulls the giver's pointer) the block's records. The block must
- * be empty. */
+/* Makes `buffer` (malloc'ed; the block takes it over and nulls the giver's pointer) the block's records, the last of
+ * which was emitted at `time_ns`. The block must be empty. */
 void block_attach(struct block *block, unsigned char **buffer, uint32_t capacity_bytes, uint32_t used_bytes,
-                  uint32_t message_count);
+                  uint32_t message_count, int64_t time_ns);
 
 static inline bool block_has_room(const struct block *block, uint32_t length)
 {
@@ -83,6 +86,8 @@ static inline void block_commit(struct block *block, struct message *message, ui
     message->time_ns = time_ns;
     message->length = length;
     message->reserved = 0;
+    block->one_time = block->message_count == 0 || (block->one_time != 0 && block->time_ns == time_ns);
+    block->time_ns = time_ns;
     block->used_bytes += message_record_bytes(length);
     block->message_count++;
 }
@@ -102,6 +107,21 @@ static inline bool block_append(struct block *block, const void *text, uint32_t 
 static inline const struct message *block_message_at(const struct block *block, uint32_t offset)
 {
     return (const struct message *)(const void *)(block->records + offset);
+}
+
+/* When a message of the block was emitted. */
+static inline int64_t block_message_time_ns(const struct block *block, const struct message *message)
+{
+    return block->one_time != 0 ? block->time_ns : message->time_ns;
+}
+
+/* All messages of the block are emitted anew at `time_ns`: for who hands a block on as it is. Nothing can be appended
+ * to it then, until block_reset. */
+static inline void block_set_time(struct block *block, int64_t time_ns)
+{
+    block->time_ns = time_ns;
+    block->one_time = 1;
+    block->capacity_bytes = block->used_bytes;
 }
 
 /* A place in a block that is being read. */
@@ -127,8 +147,8 @@ static inline void block_cursor_pop(struct block_cursor *cursor)
 }
 
 /*
- * Copies messages from the cursor on to the end of `target`, as many as fit, at most `count_max`; moves the cursor.
- * Returns how many. One memcpy.
+ * Copies messages from the cursor on to the end of `target`, as many as fit, at most `count_max`, with their times;
+ * moves the cursor. Returns how many.
  */
 uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, uint32_t count_max);
 

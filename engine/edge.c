@@ -9,6 +9,7 @@ struct edge_spill {
     uint32_t capacity_bytes;
     uint32_t used_bytes;
     uint32_t message_count;
+    int64_t time_ns; /* of the last */
 };
 
 static const uint32_t spill_bytes_min = 64 * 1024;
@@ -24,45 +25,12 @@ struct edge *edge_new(uint32_t block_bytes, uint32_t block_count)
         .block_bytes = block_bytes,
         .full = ring_new(block_count),
         .empty = ring_new(block_count),
-        .blocks = calloc(block_count, sizeof(struct block *)),
         .stash = {.blocks = calloc(block_count, sizeof(struct block *))},
         .given = {.blocks = calloc(block_count, sizeof(struct block *))},
     };
-    CHECK(edge->blocks != NULL && edge->stash.blocks != NULL && edge->given.blocks != NULL);
+    CHECK(edge->stash.blocks != NULL && edge->given.blocks != NULL);
     return edge;
 }
-
-static void spill_drop_first(struct edge *edge)
-{
-    struct edge_spill *spill = edge->spill_first;
-    edge->spill_first = spill->next;
-    if (edge->spill_first == NULL)
-        edge->spill_last = NULL;
-    free(spill->records);
-    free(spill);
-}
-
-void edge_free(struct edge **edge_pointer)
-{
-    struct edge *edge = *edge_pointer;
-    if (edge == NULL)
-        return;
-    CHECK_MAGIC(edge, EDGE_MAGIC);
-    while (edge->spill_first != NULL)
-        spill_drop_first(edge);
-    for (uint32_t i = 0; i < edge->made_count; i++)
-        block_free(&edge->blocks[i]);
-    ring_free(&edge->full);
-    ring_free(&edge->empty);
-    free(edge->blocks);
-    free(edge->stash.blocks);
-    free(edge->given.blocks);
-    edge->magic = 0;
-    free(edge);
-    *edge_pointer = NULL;
-}
-
-/* ---- producer ---- */
 
 static void append_block(struct edge *edge, struct block_queue *queue, struct block *block)
 {
@@ -77,6 +45,52 @@ static struct block *take_block(struct edge *edge, struct block_queue *queue)
     queue->count--;
     return block;
 }
+
+static void spill_drop_first(struct edge *edge)
+{
+    struct edge_spill *spill = edge->spill_first;
+    edge->spill_first = spill->next;
+    if (edge->spill_first == NULL)
+        edge->spill_last = NULL;
+    free(spill->records);
+    free(spill);
+}
+
+/* Wherever they are. */
+static void free_blocks(struct edge *edge)
+{
+    struct block *block;
+    while ((block = ring_take(edge->full)) != NULL || (block = ring_take(edge->empty)) != NULL)
+        block_free(&block);
+    while (edge->stash.count > 0) {
+        block = take_block(edge, &edge->stash);
+        block_free(&block);
+    }
+    for (uint32_t i = 0; i < edge->used_count; i++)
+        block_free(&edge->used[i]);
+    block_free(&edge->open);
+    block_free(&edge->cursor.block);
+}
+
+void edge_free(struct edge **edge_pointer)
+{
+    struct edge *edge = *edge_pointer;
+    if (edge == NULL)
+        return;
+    CHECK_MAGIC(edge, EDGE_MAGIC);
+    while (edge->spill_first != NULL)
+        spill_drop_first(edge);
+    free_blocks(edge);
+    ring_free(&edge->full);
+    ring_free(&edge->empty);
+    free(edge->stash.blocks);
+    free(edge->given.blocks);
+    edge->magic = 0;
+    free(edge);
+    *edge_pointer = NULL;
+}
+
+/* ---- producer ---- */
 
 /*
  * Empty blocks that came back are taken in when none is at hand, all at once: one look at the other's cache line for
@@ -93,7 +107,8 @@ static bool have_empty(struct edge *edge)
         append_block(edge, &edge->stash, block);
     }
     if (edge->stash.count == 0 && edge->made_count < edge->block_count) {
-        block = edge->blocks[edge->made_count++] = block_new(edge->block_bytes);
+        block = block_new(edge->block_bytes);
+        edge->made_count++;
         append_block(edge, &edge->stash, block);
     }
     return edge->stash.count > 0;
@@ -126,7 +141,8 @@ static bool unspill(struct edge *edge)
     while (edge->spill_first != NULL && have_empty(edge)) {
         struct edge_spill *spill = edge->spill_first;
         struct block *block = take_block(edge, &edge->stash);
-        block_attach(block, &spill->records, spill->capacity_bytes, spill->used_bytes, spill->message_count);
+        block_attach(block, &spill->records, spill->capacity_bytes, spill->used_bytes, spill->message_count,
+                     spill->time_ns);
         publish(edge, block);
         spill_drop_first(edge);
     }
@@ -184,6 +200,14 @@ void edge_commit_slowly(struct edge *edge, struct message *message, uint32_t len
     message->reserved = 0;
     spill->used_bytes += message_record_bytes(length);
     spill->message_count++;
+    spill->time_ns = time_ns;
+}
+
+/* Before they are published: nothing is released that was not counted, for whoever subtracts the two. */
+static void count_emitted(struct edge *edge, uint32_t count)
+{
+    uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_relaxed);
+    atomic_store_explicit(&edge->emitted_count, emitted + count, memory_order_release);
 }
 
 uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t count_max)
@@ -197,20 +221,39 @@ uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t 
         if (copied == 0) { /* none fits: a new block, or a buffer of its own for a long message */
             struct message *place = edge_reserve_slowly(edge, message->length);
             memcpy(place->text, message->text, message->length);
+            int64_t time_ns = block_message_time_ns(cursor->block, message);
             if (edge->open != NULL)
-                block_commit(edge->open, place, message->length, message->time_ns);
+                block_commit(edge->open, place, message->length, time_ns);
             else
-                edge_commit_slowly(edge, place, message->length, message->time_ns);
+                edge_commit_slowly(edge, place, message->length, time_ns);
             block_cursor_pop(cursor);
             copied = 1;
         }
         count += copied;
-        /* Before the next turn may publish the block: nothing is released that was not counted, for whoever subtracts
-         * the two. */
-        uint64_t emitted = atomic_load_explicit(&edge->emitted_count, memory_order_relaxed);
-        atomic_store_explicit(&edge->emitted_count, emitted + copied, memory_order_release);
+        count_emitted(edge, copied); /* before the next turn may publish the block */
     }
     return count;
+}
+
+bool edge_can_give_block(struct edge *edge)
+{
+    if (unspill(edge) && have_empty(edge))
+        return true;
+    edge_want_room(edge);
+    return false;
+}
+
+struct block *edge_give_block(struct edge *edge, struct block *block)
+{
+    CHECK(block->inline_bytes == edge->block_bytes && block->message_count > 0 && edge->stash.count > 0);
+    if (edge->open != NULL && edge->open->message_count > 0) {
+        publish(edge, edge->open);
+        edge->open = NULL;
+    }
+    struct block *empty = take_block(edge, &edge->stash);
+    count_emitted(edge, block->message_count);
+    publish(edge, block);
+    return empty;
 }
 
 bool edge_flush(struct edge *edge)
@@ -288,6 +331,13 @@ static bool producer_is_starved(const struct edge *edge)
     return atomic_load_explicit(&edge->starved, memory_order_relaxed);
 }
 
+static void use_up(struct edge *edge, struct block *block)
+{
+    edge->used[edge->used_count++] = block;
+    if (edge->used_count == EDGE_RETURN_COUNT || producer_is_starved(edge))
+        give_back(edge, edge->block_count / 2);
+}
+
 void edge_settle(struct edge *edge)
 {
     struct block *block = edge->cursor.block;
@@ -300,9 +350,7 @@ void edge_settle(struct edge *edge)
     if (block->records != block->inline_records)
         block_reset(block); /* a long message's memory is not kept */
     edge->cursor = (struct block_cursor){0};
-    edge->used[edge->used_count++] = block;
-    if (edge->used_count == EDGE_RETURN_COUNT || producer_is_starved(edge))
-        give_back(edge, edge->block_count / 2);
+    use_up(edge, block);
 }
 
 const struct message *edge_peek_next_block(struct edge *edge)
@@ -316,6 +364,38 @@ const struct message *edge_peek_next_block(struct edge *edge)
     }
     edge->cursor = (struct block_cursor){.block = block};
     return block_cursor_peek(&edge->cursor);
+}
+
+static bool is_worth_handing_on(const struct block *block)
+{
+    return block->used_bytes >= block->inline_bytes / 4 || block->records != block->inline_records;
+}
+
+struct block *edge_peek_block(struct edge *edge)
+{
+    if (edge_peek(edge) == NULL || edge->cursor.index != 0 || !is_worth_handing_on(edge->cursor.block))
+        return NULL;
+    return edge->cursor.block;
+}
+
+void edge_exchange_block(struct edge *edge, uint32_t message_count, struct block *empty)
+{
+    CHECK(empty->message_count == 0 && empty->inline_bytes == edge->block_bytes);
+    edge->settled_count += message_count;
+    atomic_store_explicit(&edge->released_count, edge->settled_count, memory_order_release);
+    edge->cursor = (struct block_cursor){0};
+    use_up(edge, empty);
+}
+
+uint32_t edge_forward_block(struct edge *edge, struct edge *to, int64_t time_ns)
+{
+    struct block *block = edge_peek_block(edge);
+    if (block == NULL || block->inline_bytes != to->block_bytes || !edge_can_give_block(to))
+        return 0;
+    uint32_t count = block->message_count; /* the next consumer may have emptied it before we look again */
+    block_set_time(block, time_ns);
+    edge_exchange_block(edge, count, edge_give_block(to, block));
+    return count;
 }
 
 void edge_consumer_rests(struct edge *edge)

@@ -1,8 +1,8 @@
 /*
  * edge.h: the way of messages from one thread to one other: two rings of blocks, full ones there, empty ones back.
  *
- *   producer: edge_has_room, edge_reserve + edge_commit or edge_emit, edge_flush, edge_end
- *   consumer: edge_peek + edge_pop or edge_read, edge_settle, edge_has_ended
+ *   producer: edge_has_room, edge_reserve + edge_commit or edge_emit, edge_give_block, edge_flush, edge_end
+ *   consumer: edge_peek + edge_pop or edge_read, edge_peek_block + edge_exchange_block, edge_settle, edge_has_ended
  *   anybody:  edge_in_flight
  *
  * The producer fills a block and publishes it when it is full or at edge_flush, which a node's step ends with: batches
@@ -12,6 +12,10 @@
  * Bounded: an edge has so many blocks and no more, made when first needed. When none is left it has no room and its
  * producer takes no more input until it has. What it must still emit then (the rest of one function call's output, a
  * message longer than a block) goes to buffers of its own, in order.
+ *
+ * A node that hands on what it gets as it is does not copy: it takes a whole block from one edge and gives it to the
+ * next, and an empty one the other way. So blocks wander between the edges of a launch (all have the same size), but
+ * each edge always has as many as it made.
  *
  * The ends wake each other through their struct idle. A full edge wakes its producer when half of it is empty, or when
  * its consumer runs out of work, not for each block.
@@ -27,10 +31,11 @@
 #include "engine/block.h"
 #include "engine/idle.h"
 #include "engine/ring.h"
+#include "engine/status.h"
 
 /* Used blocks go back so many at a time, or as soon as the producer wants them: a quarter of the cache lines that would
  * cross otherwise. */
-enum { EDGE_BLOCK_BYTES = 8192 - 32, EDGE_BLOCK_COUNT = 32, EDGE_RETURN_COUNT = 8 };
+enum { EDGE_BLOCK_BYTES = 8192 - BLOCK_HEAD_BYTES, EDGE_BLOCK_COUNT = 32, EDGE_RETURN_COUNT = 8 };
 
 struct edge_spill;
 
@@ -53,10 +58,9 @@ struct edge {
     /* The producer's. */
     _Alignas(CACHE_LINE_BYTES) struct block *open; /* being filled; NULL: none */
     struct block_queue stash;                      /* empty blocks at hand */
-    struct block **blocks;                         /* all that were made */
-    uint32_t made_count;
-    bool published;                 /* something since the last wake check */
-    struct edge_spill *spill_first; /* what had no room, in order; NULL: nothing */
+    uint32_t made_count;                           /* in circulation on this edge */
+    bool published;                                /* something since the last wake check */
+    struct edge_spill *spill_first;                /* what had no room, in order; NULL: nothing */
     struct edge_spill *spill_last;
     /* Writer: producer. Readers: anybody. Release: who sees a count sees what led to it. */
     _Atomic uint64_t emitted_count;
@@ -126,6 +130,12 @@ static inline void edge_emit(struct edge *edge, const void *text, uint32_t lengt
 /* Copies messages from the cursor on, keeping their times, as many as there is room for, at most `count_max`. */
 uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t count_max);
 
+/* Whether edge_give_block may be called. Looks for returned blocks, and asks to be woken, as edge_has_room does. */
+bool edge_can_give_block(struct edge *edge);
+
+/* Hands over a whole block of the edge's size, behind everything emitted before, and returns an empty one for it. */
+struct block *edge_give_block(struct edge *edge, struct block *block) MUST_USE;
+
 /* Publishes what is open, and wakes the consumer. False: something stays behind until blocks come back. */
 bool edge_flush(struct edge *edge);
 
@@ -153,6 +163,19 @@ static inline struct block_cursor *edge_read(struct edge *edge)
 {
     return edge_peek(edge) != NULL ? &edge->cursor : NULL;
 }
+
+/* The block at hand, or the next one, if it is worth handing on whole: none of its messages was popped, and it is a
+ * quarter full (less is cheaper copied, and would waste a block) or holds one long message. NULL otherwise. It stays
+ * the edge's until edge_exchange_block. */
+struct block *edge_peek_block(struct edge *edge);
+
+/* The block that edge_peek_block showed is the caller's; its `message_count` messages are released. `empty`, of the
+ * same size, takes its place. Call it when what the messages cause was emitted. */
+void edge_exchange_block(struct edge *edge, uint32_t message_count, struct block *empty);
+
+/* The block at hand, if edge_peek_block shows one, goes on to the edge `to`, if that has room, its messages emitted
+ * anew at `time_ns`. Returns how many messages went; 0: none. */
+uint32_t edge_forward_block(struct edge *edge, struct edge *to, int64_t time_ns);
 
 /* Gives a block back whose messages are all popped. A step ends with it. */
 void edge_settle(struct edge *edge);

@@ -2,12 +2,17 @@
 
 #include <stdlib.h>
 
-enum { STORE_BLOCK_BYTES = 64 * 1024 - 32 };
+enum {
+    STORE_BLOCK_BYTES = 64 * 1024 - BLOCK_HEAD_BYTES,
+    SHALLOW_BLOCK_COUNT = 64, /* below, blocks pass whole: what they waste is bounded by it */
+};
 
 void message_store_free(struct message_store *store)
 {
     for (size_t i = 0; i < store->block_count; i++)
         block_free(&store->blocks[(store->first + i) & (store->slot_count - 1)]);
+    while (store->empty_count > 0)
+        block_free(&store->empties[--store->empty_count]);
     block_free(&store->spare);
     free(store->blocks);
     *store = (struct message_store){0};
@@ -33,6 +38,13 @@ static struct block *last_block(const struct message_store *store)
     return store->blocks[(store->first + store->block_count - 1) & (store->slot_count - 1)];
 }
 
+static void append_block(struct message_store *store, struct block *block)
+{
+    if (store->block_count == store->slot_count)
+        grow(store);
+    store->blocks[(store->first + store->block_count++) & (store->slot_count - 1)] = block;
+}
+
 static struct block *add_block(struct message_store *store, uint32_t length)
 {
     uint32_t record = message_record_bytes(length);
@@ -43,9 +55,7 @@ static struct block *add_block(struct message_store *store, uint32_t length)
         block = block_new(STORE_BLOCK_BYTES);
     else
         store->spare = NULL;
-    if (store->block_count == store->slot_count)
-        grow(store);
-    store->blocks[(store->first + store->block_count++) & (store->slot_count - 1)] = block;
+    append_block(store, block);
     return block;
 }
 
@@ -89,14 +99,30 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
     return taken;
 }
 
-static void drop_first(struct message_store *store)
+static struct block *remove_first(struct message_store *store)
 {
     struct block *block = store->blocks[store->first];
     store->first = (store->first + 1) & (store->slot_count - 1);
     store->block_count--;
     store->front = (struct block_cursor){0};
-    if (store->spare == NULL && block->inline_bytes == STORE_BLOCK_BYTES) {
-        block_reset(block);
+    return block;
+}
+
+static void keep_empty(struct message_store *store, struct block *block)
+{
+    if (store->empty_count < MESSAGE_STORE_EMPTY_MAX)
+        store->empties[store->empty_count++] = block;
+    else
+        block_free(&block);
+}
+
+static void drop_first(struct message_store *store)
+{
+    struct block *block = remove_first(store);
+    block_reset(block);
+    if (block->inline_bytes < STORE_BLOCK_BYTES) {
+        keep_empty(store, block);
+    } else if (store->spare == NULL && block->inline_bytes == STORE_BLOCK_BYTES) {
         store->spare = block;
     } else {
         block_free(&block);
@@ -137,4 +163,49 @@ void message_store_pop(struct message_store *store)
     uint32_t record = message_record_bytes(message->length);
     block_cursor_pop(&store->front);
     message_store_taken(store, 1, record);
+}
+
+/* ---- whole blocks ---- */
+
+static struct block *empty_for(struct message_store *store, uint32_t inline_bytes)
+{
+    if (store->empty_count > 0) {
+        struct block *block = store->empties[--store->empty_count];
+        if (block->inline_bytes == inline_bytes)
+            return block;
+        block_free(&block);
+    }
+    return block_new(inline_bytes);
+}
+
+struct block *message_store_take_block(struct message_store *store, struct block *block, uint64_t count_max,
+                                       uint64_t record_bytes_max)
+{
+    bool fits = store->message_count + block->message_count <= count_max &&
+                store->record_bytes + block->used_bytes <= record_bytes_max;
+    if (store->block_count >= SHALLOW_BLOCK_COUNT || block->inline_bytes >= STORE_BLOCK_BYTES || !fits)
+        return NULL;
+    struct block *empty = empty_for(store, block->inline_bytes);
+    append_block(store, block);
+    store->message_count += block->message_count;
+    store->record_bytes += block->used_bytes;
+    return empty;
+}
+
+struct block *message_store_peek_block(struct message_store *store, uint32_t inline_bytes)
+{
+    const struct block_cursor *front = message_store_cursor(store);
+    if (front == NULL || front->index != 0 || front->block->inline_bytes != inline_bytes)
+        return NULL;
+    return front->block;
+}
+
+void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
+                                  struct block *empty)
+{
+    remove_first(store);
+    CHECK(message_count <= store->message_count && record_bytes <= store->record_bytes);
+    store->message_count -= message_count;
+    store->record_bytes -= record_bytes;
+    keep_empty(store, empty);
 }

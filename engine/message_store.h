@@ -9,12 +9,16 @@
 
 #include "engine/block.h"
 
+enum { MESSAGE_STORE_EMPTY_MAX = 8 };
+
 struct message_store {
     struct block **blocks; /* a circular array of `slot_count` (a power of two) */
     size_t slot_count;
     size_t first;
     size_t block_count;
-    struct block *spare; /* one empty block kept for the next need */
+    struct block *spare;                            /* one empty block kept for the next need */
+    struct block *empties[MESSAGE_STORE_EMPTY_MAX]; /* of the edges' size, for blocks that are handed through */
+    size_t empty_count;
     struct block_cursor front;
     uint64_t message_count;
     uint64_t record_bytes; /* what the messages take, overhead included */
@@ -32,6 +36,25 @@ bool message_store_has_room(const struct message_store *store, uint32_t length, 
 /* Takes messages from the cursor, as many as stay within the two limits (of the whole store). Returns how many. */
 uint64_t message_store_append_run(struct message_store *store, struct block_cursor *cursor, uint64_t count_max,
                                   uint64_t record_bytes_max);
+
+/*
+ * Blocks can pass through whole, without a copy, while the store is shallow; a deep one copies messages close together,
+ * so that its memory stays that of its contents. A block that comes or goes is exchanged for an empty one of its size.
+ */
+
+/* Takes the block over, as it is, and returns an empty one for it; NULL: it does not (too deep, or a limit of the whole
+ * store would be passed), and nothing was done. */
+struct block *message_store_take_block(struct message_store *store, struct block *block, uint64_t count_max,
+                                       uint64_t record_bytes_max);
+
+/* The oldest block, if nothing of it was taken yet and it is of an edge's size, `inline_bytes`; else NULL. It stays the
+ * store's until message_store_exchange_block. */
+struct block *message_store_peek_block(struct message_store *store, uint32_t inline_bytes);
+
+/* The block that message_store_peek_block showed, of so many messages and bytes, is the caller's; `empty` is taken for
+ * it. */
+void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
+                                  struct block *empty);
 
 /* The oldest message, or NULL. Valid until something is taken. */
 const struct message *message_store_peek(struct message_store *store);

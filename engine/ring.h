@@ -14,8 +14,9 @@
  *
  * One gap of ck 0.7.1 off x86 is closed by how we use rings: its consumer may publish its index before its load of the
  * slot is done, so a producer could overwrite the slot too early. Every ring here has more slots than there are
- * pointers in circulation on its edge, so the producer cannot come round to that slot before the pointer in it has gone
- * back through the other ring; and that put depends on the load (and stands before all later ones, by fence A).
+ * pointers in circulation on its edge, so the producer cannot come round to that slot before a pointer for the one in
+ * it (itself, or the one it was exchanged for) has come back through the other ring; and the consumer's put of that one
+ * comes after the load, by fence A, which orders loads before it as well.
  */
 #ifndef ENGINE_RING_H
 #define ENGINE_RING_H

@@ -77,6 +77,8 @@ struct queue {
 static const int64_t callers_look_ns = NS_PER_MS;
 static const int64_t answers_wait_ns = 500 * NS_PER_MS;
 
+enum { EDGE_BLOCKS_A_STEP = 8 };
+
 /* ---- commands ---- */
 
 /* How an answer goes back: over a datagram or a stream. */
@@ -214,22 +216,55 @@ static void connections_refused(void *context, uint64_t count)
 
 /* ---- rings ---- */
 
+/* What the queue may hold. */
+struct room {
+    uint64_t count_max;
+    uint64_t bytes_max;
+};
+
+/* The block at hand, whole and uncopied, if it is worth it. Returns how many messages. */
+static uint64_t take_block(struct queue *queue, struct edge *edge, struct room room)
+{
+    struct block *block = edge_peek_block(edge);
+    if (block == NULL)
+        return 0;
+    uint32_t count = block->message_count;
+    struct block *empty = message_store_take_block(&queue->store, block, room.count_max, room.bytes_max);
+    if (empty == NULL)
+        return 0;
+    show_size(queue); /* before the block is released, as below */
+    edge_exchange_block(edge, count, empty);
+    return count;
+}
+
+static uint64_t copy_messages(struct queue *queue, struct edge *edge, struct room room)
+{
+    struct block_cursor *cursor = edge_read(edge);
+    if (cursor == NULL)
+        return 0;
+    uint64_t count = message_store_append_run(&queue->store, cursor, room.count_max, room.bytes_max);
+    /* Before the block is given back, or a look at the graph (topology_has_drained) finds its messages nowhere. */
+    show_size(queue);
+    return count;
+}
+
 /* A bounded batch from one producer; it waits when the queue is full. Not on a cycle that stops: there nobody takes
  * from the queue any more, and what is on the cycle's rings (which bound it) must come home for the rest to end. */
 static uint64_t take_edge(struct queue *queue, struct edge *edge)
 {
     bool comes_home = queue->node->on_cycle && node_stop_phase(queue->node) == STOP_DRAIN;
-    uint64_t count_max = comes_home ? UINT64_MAX : queue->config->capacity_count;
-    uint64_t bytes_max = comes_home ? UINT64_MAX : queue->config->capacity_bytes;
+    struct room room = {
+        .count_max = comes_home ? UINT64_MAX : queue->config->capacity_count,
+        .bytes_max = comes_home ? UINT64_MAX : queue->config->capacity_bytes,
+    };
     uint64_t taken = 0;
-    struct block_cursor *cursor;
-    for (unsigned blocks = 0; blocks < 8 && (cursor = edge_read(edge)) != NULL; blocks++) {
-        uint64_t count = message_store_append_run(&queue->store, cursor, count_max, bytes_max);
-        taken += count;
-        /* Before the block is given back, or a look at the graph (topology_has_drained) finds its messages nowhere. */
-        show_size(queue);
+    for (unsigned blocks = 0; blocks < EDGE_BLOCKS_A_STEP; blocks++) {
+        uint64_t count = take_block(queue, edge, room);
+        if (count == 0)
+            count = copy_messages(queue, edge, room);
         if (count == 0)
             break;
+        taken += count;
     }
     edge_settle(edge);
     stats_add(&queue->node->stats->in_count, taken);

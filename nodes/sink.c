@@ -62,13 +62,11 @@ static void log_message(struct sink *sink, const char *text, size_t length)
     log_line(sink->node->log, LOG_INFO, "%s", quoted);
 }
 
-/* `wall_ns`: when it was taken. */
-static void take(struct sink *sink, const void *data, size_t length, int64_t wall_ns)
+/* What one message says; `wall_ns`: when it was taken. */
+static void read_message(struct sink *sink, const void *data, size_t length, int64_t wall_ns)
 {
     struct node_stats *stats = sink->node->stats;
     struct sink_message message;
-    stats_add(&stats->in_count, 1);
-    stats_add(&stats->out_count, 1);
     if (sink_message_parse(data, length, &message)) {
         log_message(sink, message.msg, message.msg_length);
         if (message.has_feed_time && message.feed_time > 0 && message.feed_time < 9e9)
@@ -80,17 +78,29 @@ static void take(struct sink *sink, const void *data, size_t length, int64_t wal
     }
 }
 
+static void count_taken(struct sink *sink, uint64_t count)
+{
+    stats_add(&sink->node->stats->in_count, count);
+    stats_add(&sink->node->stats->out_count, count);
+}
+
+static void take(struct sink *sink, const void *data, size_t length)
+{
+    read_message(sink, data, length, clock_wall_ns());
+    count_taken(sink, 1);
+}
+
 static void take_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
                           size_t length)
 {
     (void)socket, (void)peer;
-    take(context, data, length, clock_wall_ns());
+    take(context, data, length);
 }
 
 static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
 {
     (void)stream;
-    take(context, text, length, clock_wall_ns());
+    take(context, text, length);
 }
 
 static void stream_fault(void *context, const char *peer, const char *why)
@@ -115,10 +125,11 @@ static size_t take_edge(struct sink *sink, struct edge *edge)
     while (taken < STEP_MESSAGE_MAX && (message = edge_peek(edge)) != NULL) {
         if (taken % 16 == 0)
             wall_ns = clock_wall_ns();
-        take(sink, message->text, message->length, wall_ns);
+        read_message(sink, message->text, message->length, wall_ns);
         edge_pop(edge);
         taken++;
     }
+    count_taken(sink, taken);
     edge_settle(edge);
     return taken;
 }

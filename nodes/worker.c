@@ -140,6 +140,9 @@ static enum status open_outputs(struct worker *worker, struct error *error)
     worker->output_count = worker->config->output_address.count;
     if (worker->outlet_count > worker->output_count)
         worker->dead_letter = worker->outlets[worker->output_count];
+    bool first_only = worker->output_count == 1 || (worker->output_count > 1 && worker->config->route == ROUTE_CHOICE);
+    if ((worker->function->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 && first_only)
+        worker->pass_edge = outlet_edge(worker->outlets[0]);
     return STATUS_OK;
 }
 
@@ -181,34 +184,60 @@ static void input_pop(struct worker_input *input)
         remote_get_pop(input->remote);
 }
 
-/*
- * Up to `count_max` messages from one input. The clock is read once a group of messages; each of the group counts with
- * their mean, so count and sum are right, and so is the distribution where messages come singly or take long. *now_ns
- * goes on with the clock.
- */
-static unsigned take(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
+/* `count` messages were handled since *now_ns, which goes on with the clock. Each counts with their mean, so count and
+ * sum are right, and so is the distribution where messages come singly or take long. */
+static void record_handled(struct worker *worker, uint64_t count, int64_t *now_ns)
 {
     struct node_stats *stats = worker->node->stats;
-    unsigned taken = 0;
     int64_t start_ns = *now_ns;
-    while (taken < count_max) {
-        unsigned group = 0;
-        const struct message *message;
-        worker->call.time_ns = start_ns;
-        while (group < LATENCY_GROUP && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
-            worker_apply(worker, message->text, message->length);
-            input_pop(input);
-            group++;
-        }
-        if (group == 0)
-            break;
-        int64_t end_ns = clock_monotonic_ns();
-        histogram_record(&stats->latency, (end_ns - start_ns) / group, group);
-        stats_add(&stats->in_count, group);
-        start_ns = end_ns;
-        taken += group;
+    *now_ns = clock_monotonic_ns();
+    histogram_record(&stats->latency, (*now_ns - start_ns) / (int64_t)count, count);
+    stats_add(&stats->in_count, count);
+}
+
+/* Whole blocks of messages that only pass on. */
+static unsigned pass_blocks(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
+{
+    unsigned passed = 0;
+    uint32_t count;
+    if (input->edge == NULL || worker->pass_edge == NULL)
+        return 0;
+    while (passed < count_max && (count = edge_forward_block(input->edge, worker->pass_edge, *now_ns)) > 0)
+        passed += count;
+    if (passed > 0) {
+        worker->emitted_count += passed;
+        record_handled(worker, passed, now_ns);
     }
-    *now_ns = start_ns;
+    return passed;
+}
+
+/* A group of messages, one by one; the clock is read once for all of them. */
+static unsigned apply_group(struct worker *worker, struct worker_input *input, int64_t *now_ns)
+{
+    unsigned group = 0;
+    const struct message *message;
+    worker->call.time_ns = *now_ns;
+    while (group < LATENCY_GROUP && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
+        worker_apply(worker, message->text, message->length);
+        input_pop(input);
+        group++;
+    }
+    if (group > 0)
+        record_handled(worker, group, now_ns);
+    return group;
+}
+
+/* Up to `count_max` messages and a block or group from one input. *now_ns goes on with the clock. */
+static unsigned take(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
+{
+    unsigned taken = 0;
+    while (taken < count_max) {
+        unsigned passed = pass_blocks(worker, input, count_max - taken, now_ns);
+        unsigned applied = apply_group(worker, input, now_ns);
+        taken += passed + applied;
+        if (applied == 0)
+            break;
+    }
     return taken;
 }
 

@@ -70,6 +70,7 @@ struct worker {
     size_t outlet_count;
     size_t output_count;
     struct outlet *dead_letter;
+    struct edge *pass_edge; /* where blocks can go on whole; NULL: the function must see each message */
     size_t next_output;     /* round robin */
     uint64_t emitted_count; /* to the outputs */
     struct random_state random;

@@ -43,6 +43,11 @@ void outlet_close(struct outlet **outlet_pointer)
     *outlet_pointer = NULL;
 }
 
+struct edge *outlet_edge(const struct outlet *outlet)
+{
+    return outlet->edge;
+}
+
 bool outlet_has_room(struct outlet *outlet)
 {
     if (outlet->edge != NULL)

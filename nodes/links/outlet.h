@@ -22,6 +22,9 @@ void outlet_close(struct outlet **outlet);
 /* Whether the node may take more input for this outlet. */
 bool outlet_has_room(struct outlet *outlet);
 
+/* The edge, if a ring leads there; else NULL. For those who write their messages straight into its blocks. */
+struct edge *outlet_edge(const struct outlet *outlet);
+
 /* Takes a copy, with or without room. */
 void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64_t time_ns);
 

@@ -132,7 +132,7 @@ static void test_detached(void **state)
     for (int round = 0; round < 2; round++) {
         unsigned char *buffer = record_buffer(100000);
         uint32_t bytes = message_record_bytes(100000);
-        block_attach(block, &buffer, bytes, bytes, 1);
+        block_attach(block, &buffer, bytes, bytes, 1, 42);
         assert_null(buffer);
         assert_false(block_has_room(block, 0));
         struct block_cursor cursor = {.block = block};
@@ -237,7 +237,7 @@ static void test_copy_from_a_detached_block(void **state)
     struct block *target = block_new(8160);
     unsigned char *buffer = record_buffer(5000);
     uint32_t bytes = message_record_bytes(5000);
-    block_attach(source, &buffer, bytes, bytes, 1);
+    block_attach(source, &buffer, bytes, bytes, 1, 42);
     struct block_cursor cursor = {.block = source};
     assert_int_equal(block_copy_messages(target, &cursor, 5), 1);
     assert_int_equal(target->used_bytes, bytes);

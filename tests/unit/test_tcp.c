@@ -109,6 +109,7 @@ static void test_random_pieces(void **state)
         if (piece > frames_length - sent)
             piece = frames_length - sent;
         ssize_t result = send(fd, frames + sent, piece, MSG_NOSIGNAL);
+        bool moved = result > 0;
         sent += result > 0 ? (size_t)result : 0;
         if (next_random(&seed) % 2 == 0)
             poller_wait(house->poller, 0);
@@ -117,6 +118,8 @@ static void test_random_pieces(void **state)
             piece = answers_length - got;
         result = recv(fd, received + got, piece, 0);
         got += result > 0 ? (size_t)result : 0;
+        if (!moved && result <= 0)
+            step_house(house); /* rounds are counted, so one in which nothing moves waits */
     }
     assert_int_equal(got, answers_length);
     assert_true(memcmp(received, answers, answers_length) == 0);

@@ -47,6 +47,12 @@ struct millrace_host {
     void (*count)(struct millrace_call *call, unsigned index, uint64_t n);
 };
 
+/* What a worker may rely on: `flags` of struct millrace_function. */
+#define MILLRACE_FUNCTION_NEVER_BLOCKS 1u /* apply returns within microseconds: its worker may share a thread */
+/* apply does nothing but emit each message once, as it is, with choice 0: its worker may hand on many at once,
+ * uncopied, instead of calling it. */
+#define MILLRACE_FUNCTION_PASSES_ON 2u
+
 struct millrace_function {
     uint32_t abi_version;  /* MILLRACE_FUNCTION_ABI */
     uint32_t struct_bytes; /* sizeof(struct millrace_function) */
@@ -70,6 +76,8 @@ struct millrace_function {
 
     /* Frees a state. May be NULL. Called once, after the last `apply`. */
     void (*close)(void *state);
+
+    uint32_t flags; /* MILLRACE_FUNCTION_..., or'ed; 0 promises nothing */
 };
 
 #ifdef __cplusplus
