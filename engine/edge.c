@@ -94,10 +94,15 @@ void edge_free(struct edge **edge_pointer)
 
 /*
  * Empty blocks that came back are taken in when none is at hand, all at once: one look at the other's cache line for
- * many blocks. Only when none came back a further one is made, up to the edge's number: an edge with little traffic
- * stays small, and its few blocks stay in the caches.
+ * many blocks. When none came back a further one is made, up to the edge's number: an edge with little traffic stays
+ * small, and its few blocks stay in the caches.
+ *
+ * `much`: full blocks follow each other. Then a further one is made each time, whether some came back or not: a line
+ * that the consumer has just read costs the producer some three times as much to write as one that both processors'
+ * caches have let go of, so much traffic is faster over many blocks (measured from one processor to another: 25 million
+ * messages a second over 32 blocks, 73 million over 512).
  */
-static bool have_empty(struct edge *edge)
+static bool have_empty(struct edge *edge, bool much)
 {
     if (edge->stash.count > 0)
         return true;
@@ -106,10 +111,9 @@ static bool have_empty(struct edge *edge)
         block_reset(block);
         append_block(edge, &edge->stash, block);
     }
-    if (edge->stash.count == 0 && edge->made_count < edge->block_count) {
-        block = block_new(edge->block_bytes);
+    if ((edge->stash.count == 0 || much) && edge->made_count < edge->block_count) {
+        append_block(edge, &edge->stash, block_new(edge->block_bytes));
         edge->made_count++;
-        append_block(edge, &edge->stash, block);
     }
     return edge->stash.count > 0;
 }
@@ -129,7 +133,7 @@ void edge_want_room(struct edge *edge)
 
 bool edge_has_room(struct edge *edge)
 {
-    if (edge->spill_first == NULL && (edge->open != NULL || have_empty(edge)))
+    if (edge->spill_first == NULL && (edge->open != NULL || have_empty(edge, false)))
         return true;
     edge_want_room(edge);
     return false;
@@ -138,7 +142,7 @@ bool edge_has_room(struct edge *edge)
 /* Turns spilled buffers into blocks as far as there are empty ones. */
 static bool unspill(struct edge *edge)
 {
-    while (edge->spill_first != NULL && have_empty(edge)) {
+    while (edge->spill_first != NULL && have_empty(edge, false)) {
         struct edge_spill *spill = edge->spill_first;
         struct block *block = take_block(edge, &edge->stash);
         block_attach(block, &spill->records, spill->capacity_bytes, spill->used_bytes, spill->message_count,
@@ -172,6 +176,7 @@ static struct message *spill_reserve(struct edge *edge, uint32_t length)
 struct message *edge_reserve_slowly(struct edge *edge, uint32_t length)
 {
     CHECK(length <= MESSAGE_LENGTH_MAX);
+    bool much = edge->open != NULL && edge->open->message_count > 1;
     if (edge->open != NULL) {
         struct message *message = block_reserve(edge->open, length);
         if (message != NULL)
@@ -183,7 +188,7 @@ struct message *edge_reserve_slowly(struct edge *edge, uint32_t length)
         edge->open = NULL;
     }
     bool long_one = message_record_bytes(length) > edge->block_bytes;
-    if (unspill(edge) && !long_one && have_empty(edge)) {
+    if (unspill(edge) && !long_one && have_empty(edge, much)) {
         edge->open = take_block(edge, &edge->stash);
         struct message *message = block_reserve(edge->open, length);
         CHECK(message != NULL);
@@ -237,7 +242,7 @@ uint32_t edge_emit_run(struct edge *edge, struct block_cursor *cursor, uint32_t 
 
 bool edge_can_give_block(struct edge *edge)
 {
-    if (unspill(edge) && have_empty(edge))
+    if (unspill(edge) && have_empty(edge, true))
         return true;
     edge_want_room(edge);
     return false;
@@ -261,7 +266,7 @@ bool edge_flush(struct edge *edge)
     bool all = unspill(edge);
     if (edge->open != NULL && edge->open->message_count > 0) {
         /* The last empty block is filled up before it goes, unless nothing else is under way. */
-        if (have_empty(edge)) {
+        if (have_empty(edge, false)) {
             publish(edge, edge->open);
             edge->open = NULL;
         } else {

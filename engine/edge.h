@@ -35,7 +35,7 @@
 
 /* Used blocks go back so many at a time, or as soon as the producer wants them: a quarter of the cache lines that would
  * cross otherwise. */
-enum { EDGE_BLOCK_BYTES = 8192 - BLOCK_HEAD_BYTES, EDGE_BLOCK_COUNT = 32, EDGE_RETURN_COUNT = 8 };
+enum { EDGE_BLOCK_BYTES = 8192 - BLOCK_HEAD_BYTES, EDGE_BLOCK_COUNT = 512, EDGE_RETURN_COUNT = 8 };
 
 struct edge_spill;
 
