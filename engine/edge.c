@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "engine/probe.h"
+
 /* Messages that had no room, as records in a buffer of their own; attached to an empty block when one comes back. */
 struct edge_spill {
     struct edge_spill *next;
@@ -120,6 +122,7 @@ static bool have_empty(struct edge *edge, bool much)
 
 static void publish(struct edge *edge, struct block *block)
 {
+    PROBE2(enqueue, edge, block->message_count);
     ring_put(edge->full, block); /* both rings have a slot for every block of the edge */
     edge->published = true;
 }
@@ -367,6 +370,7 @@ const struct message *edge_peek_next_block(struct edge *edge)
             give_back(edge, edge->block_count / 2);
         return NULL;
     }
+    PROBE2(dequeue, edge, block->message_count);
     edge->cursor = (struct block_cursor){.block = block};
     return block_cursor_peek(&edge->cursor);
 }

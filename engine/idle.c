@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/clock.h"
+#include "engine/probe.h"
 
 /* A hand-over and back between two awake processors takes 0.3 to 3 us; a wake-up 8 to 10. So spinning pays for a few us
  * (not more: the partner may have been put on this very processor), and yielding for some tens; beyond that the
@@ -124,6 +125,7 @@ static size_t sleep_until_woken(struct idle *idle, int64_t now_ns, int64_t deadl
     size_t served = 0;
     if (deadline_ns > now_ns) {
         idle->park_count++;
+        PROBE1(park, idle);
         count_awake(idle, idle->counted ? -1 : 0);
         if (idle->poller != NULL)
             served = poller_wait(idle->poller, deadline_ns == CLOCK_NEVER_NS ? -1 : deadline_ns - now_ns);
@@ -158,6 +160,8 @@ size_t idle_rest(struct idle *idle, int64_t now_ns, int64_t deadline_ns)
 void idle_wake_parked(struct idle *idle)
 {
     uint32_t was = atomic_exchange_explicit(&idle->state, IDLE_AWAKE, memory_order_acq_rel);
+    if (was != IDLE_AWAKE)
+        PROBE1(wake, idle);
     if (was == IDLE_PARKED_FUTEX) {
         futex(&idle->state, FUTEX_WAKE, 1, NULL);
     } else if (was == IDLE_PARKED_POLL) {

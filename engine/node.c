@@ -2,6 +2,7 @@
 
 #include "engine/clock.h"
 #include "engine/idle.h"
+#include "engine/probe.h"
 
 enum status node_poller(struct node *node, struct poller **poller, struct error *error)
 {
@@ -48,6 +49,12 @@ void node_log_latency(const struct node *node)
                      (double)histogram_decade_bound_ns(decade) / (double)NS_PER_S, (unsigned long long)count,
                      (double)latency.sum_ns[decade] / (double)NS_PER_S);
     }
+}
+
+void node_drop(struct node *node, unsigned counter, uint64_t count)
+{
+    PROBE3(drop, node->name, node->stats->definitions[counter].name, count);
+    stats_add(&node->stats->counters[counter], count);
 }
 
 uint64_t node_in_flight(const struct port *ports, size_t count)

@@ -152,6 +152,17 @@ bool node_inputs_ended(struct node *node);
 /* Logs the node's latency totals: count and summed seconds of each decade. */
 void node_log_latency(const struct node *node);
 
+/* `count` messages ended here, for the cause that the counter (one that is_drop) names. The node's thread. */
+void node_drop(struct node *node, unsigned counter, uint64_t count);
+
+/* The same, where somebody else counts and has come to `total`. */
+static inline void node_show_drops(struct node *node, unsigned counter, uint64_t total)
+{
+    uint64_t shown = stats_get(&node->stats->counters[counter]);
+    if (total > shown)
+        node_drop(node, counter, total - shown);
+}
+
 /* The sum of what is in flight on the node's edges. */
 uint64_t node_in_flight(const struct port *ports, size_t count);
 

@@ -305,7 +305,7 @@ static uint64_t show_counts(struct feeder *feeder)
     }
     outlets_show_out(feeder->outlets, feeder->outlet_count, feeder->emitted_count, stats);
     stats_set(&stats->queued_count, held);
-    stats_set(&stats->counters[COUNTER_LOST], sum.lost_count);
+    node_show_drops(feeder->node, COUNTER_LOST, sum.lost_count);
     stats_set(&stats->counters[COUNTER_UNCONFIRMED], sum.unconfirmed_count);
     stats_set(&stats->counters[COUNTER_RESENT], sum.resent_count);
     return held;

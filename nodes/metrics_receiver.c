@@ -73,7 +73,7 @@ static void refuse(struct receiver *receiver, const void *data, size_t length, c
     char quoted[160];
     enum log_level level = receiver->malformed ? LOG_DEBUG : LOG_WARN;
     receiver->malformed = true;
-    stats_count(receiver->node->stats, COUNTER_MALFORMED);
+    node_drop(receiver->node, COUNTER_MALFORMED, 1);
     if (log_wants(receiver->node->log, level))
         log_line(receiver->node->log, level, "a message of %zu bytes is no metrics JSON: %s: '%s'", length, why,
                  log_quote(data, length, quoted, sizeof quoted));

@@ -141,7 +141,7 @@ static void send_report(struct reporter *reporter, const struct reported *report
             stats_count(stats, COUNTER_REPORTS_SENT);
             stats_add(&stats->out_count, 1);
         } else {
-            stats_count(stats, COUNTER_REPORTS_DROPPED);
+            node_drop(reporter->node, COUNTER_REPORTS_DROPPED, 1);
         }
     }
     text_reset(&reporter->text);
@@ -281,7 +281,7 @@ static int64_t step_outputs(struct reporter *reporter, int64_t now_ns)
         next_ns = when_ns < next_ns ? when_ns : next_ns;
         unheard += reporter->outputs[i].unheard_count;
     }
-    stats_set(&reporter->node->stats->counters[COUNTER_REPORTS_UNHEARD], unheard);
+    node_show_drops(reporter->node, COUNTER_REPORTS_UNHEARD, unheard);
     hub_step(&reporter->hub);
     return next_ns;
 }

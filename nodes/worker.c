@@ -311,7 +311,7 @@ static void show_counts(struct worker *worker)
     }
     outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
     stats_set(&stats->queued_count, queued);
-    stats_set(&stats->counters[WORKER_OUTPUT_LOST], sum.lost_count);
+    node_show_drops(worker->node, WORKER_OUTPUT_LOST, sum.lost_count);
     stats_set(&stats->counters[WORKER_UNCONFIRMED], sum.unconfirmed_count);
     stats_set(&stats->counters[WORKER_RESENT], sum.resent_count);
     stats_set(&stats->counters[WORKER_GET_TIMEOUTS], timeouts);

@@ -22,7 +22,7 @@ static void host_emit(struct millrace_call *call, int64_t choice, const void *da
     struct worker *worker = call->worker;
     size_t count = worker->output_count;
     if (length > MESSAGE_LENGTH_MAX || count == 0) {
-        stats_count(worker->node->stats, WORKER_NO_OUTPUT);
+        node_drop(worker->node, WORKER_NO_OUTPUT, 1);
         return;
     }
     switch ((enum worker_route)worker->config->route) {
@@ -96,7 +96,7 @@ static void take_error(struct worker *worker, const void *text, uint32_t length)
         outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
         stats_count(worker->node->stats, WORKER_DEAD_LETTERS);
     } else {
-        stats_count(worker->node->stats, WORKER_FUNCTION_ERRORS);
+        node_drop(worker->node, WORKER_FUNCTION_ERRORS, 1);
     }
 }
 
