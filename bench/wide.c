@@ -22,6 +22,7 @@ struct row {
     millrace_launch *launch;
     millrace_consumer *consumer;
     pthread_t taker;
+    _Atomic uint64_t taken_count; /* writer: the taker; relaxed */
 };
 
 static void add_row(struct bench_flags *flags, unsigned node_count)
@@ -38,17 +39,19 @@ static void *take_all(void *argument)
 {
     struct row *row = argument;
     struct millrace_message message;
+    uint64_t count = 0;
     while (millrace_take_wait(row->consumer, &message, -1) == MILLRACE_OK)
-        continue;
+        atomic_store_explicit(&row->taken_count, ++count, memory_order_relaxed);
     return NULL;
 }
 
+/* Over each edge: into each node, and to the taker. */
 static uint64_t hop_count(void *context)
 {
-    const struct row *row = context;
-    uint64_t count = 0;
+    struct row *row = context;
+    uint64_t count = atomic_load_explicit(&row->taken_count, memory_order_relaxed);
     if (row->node_count == 1)
-        return bench_counts(row->launch, "mq").in_count;
+        return count + bench_counts(row->launch, "mq").in_count;
     for (unsigned i = 0; i < row->node_count; i++) {
         char name[NODE_NAME_BYTES];
         bool one_worker = row->node_count == 3 && i % 2 == 1;
