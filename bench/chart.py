@@ -54,7 +54,7 @@ def asked_value(row):
 
 
 class Axis:
-    """From a value to a place: logarithmic, over whole decades; the lowest one is empty, so that each bar is seen."""
+    """From a value to a place: logarithmic, over whole decades."""
 
     def __init__(self, values):
         self.low = math.floor(math.log10(min(values)) - 1e-9)
@@ -63,7 +63,7 @@ class Axis:
 
     def x(self, value):
         share = (math.log10(value) - self.low) / (self.high - self.low)
-        return LABEL_WIDTH + self.width * min(max(share, 0.004), 1)
+        return LABEL_WIDTH + self.width * min(max(share, 0.004), 1)  # the least bar is seen too
 
     def decades(self):
         return [10.0 ** power for power in range(self.low, self.high + 1)]
@@ -75,7 +75,8 @@ def text(x, y, content, anchor="start", size=12, weight="normal"):
 
 
 def line(x, top, bottom, colour, width=1.0):
-    return f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" stroke="{colour}" stroke-width="{width}"/>'
+    return (f'<line x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{bottom:.1f}" stroke="{colour}" '
+            f'stroke-width="{width}"/>')
 
 
 def draw_row(row, axis, top, peer_colours):
@@ -121,8 +122,8 @@ def draw(rows, title):
     peer_colours = {name: PEERS[index % len(PEERS)] for index, name in enumerate(names)}
     units = list(dict.fromkeys(row.unit for row in rows))
     marks = [text(16, 22, title, size=15, weight="bold"),
-             text(16, 40, "Blue: millrace. Grey: the limit. Other colours: peers. Red mark: what is asked. Logarithmic; "
-                          "of ns, us and % less is better.", size=11)]
+             text(16, 40, "Blue: millrace. Grey: the limit. Other colours: peers. Red mark: what is asked. "
+                          "Logarithmic; of ns, us, % and bytes less is better.", size=11)]
     y = TITLE_HEIGHT + 22
     for unit in units:
         drawn, y = draw_group(unit, [row for row in rows if row.unit == unit], y, peer_colours)

@@ -123,8 +123,8 @@ def summary(rows, about):
              f"{about['commit'] or 'no commit'}; {about['date']}"]
     if trips:
         words.append(f"A cache line there and back: {trips[len(trips) // 2]:.0f} ns ({trips[0]:.0f}..{trips[-1]:.0f}).")
-    words.append(f"ratio: ours by the limit, in the same round. {len(asked) - len(below)} of {len(asked)} rows hold what "
-                 "is asked of them.")
+    words.append(f"ratio: ours by the limit, in the same round. {len(asked) - len(below)} of {len(asked)} rows hold "
+                 "what is asked of them.")
     return "\n".join(words)
 
 

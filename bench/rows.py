@@ -4,8 +4,8 @@ import dataclasses
 import json
 import statistics
 
-# A cache line's round trip on this side of it is called near. A virtual machine's processors jump between some 80 to 170
-# and some 330 to 600 ns.
+# A cache line's round trip on this side of it is called near. A virtual machine's processors jump between some 80 to
+# 170 and some 330 to 600 ns.
 NEAR_BELOW_NS = 250
 
 
