@@ -6,6 +6,8 @@ packages_to_build='build-essential cmake ninja-build pkgconf
     libck-dev libcjson-dev libcurl4-openssl-dev libmd-dev libcmocka-dev
     systemtap-sdt-dev'
 packages_to_test='clang clang-format clang-tidy python3'
+# Other software that bench/run measures beside ours. Nothing needs it.
+packages_to_measure='libzmq3-dev libtbb-dev redis-server nats-server'
 
 say() {
     printf '%s\n' "$*" >&2
@@ -16,20 +18,25 @@ die() {
     exit 1
 }
 
-# install_packages NAME...: installs those that are missing; asks for root only then.
-install_packages() {
+# find_missing NAME...: sets $missing to those that are not installed.
+find_missing() {
+    missing=
     if ! command -v dpkg-query >/dev/null; then
         say "This is not Debian; going on without looking for: $*"
         return
     fi
     installed=$(dpkg-query -W -f '${db:Status-Status}:${Package} ' "$@" 2>/dev/null) || :
-    missing=
     for package in "$@"; do
         case " $installed" in
         *" installed:$package "*) ;;
         *) missing="$missing $package" ;;
         esac
     done
+}
+
+# install_packages NAME...: installs those that are missing; asks for root only then.
+install_packages() {
+    find_missing "$@"
     [ -n "$missing" ] || return 0
 
     as_root='env DEBIAN_FRONTEND=noninteractive'
@@ -42,6 +49,24 @@ install_packages() {
     # --no-remove: rather fail than take away something that the user has chosen.
     $as_root apt-get install --yes --no-install-recommends --no-remove $missing >&2 </dev/null ||
         die "apt-get could not install:$missing"
+}
+
+# install_peers NAME...: the same, but goes on without one that cannot be had. Debian starts a server when it installs
+# it, unless /usr/sbin/policy-rc.d forbids that: so, where there is none, one stands there meanwhile. A tree that was
+# configured before looks again for what is new.
+install_peers() {
+    find_missing "$@"
+    [ -n "$missing" ] || return 0
+    policy=/usr/sbin/policy-rc.d
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    [ -e $policy ] && policy= || printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null || policy=
+    [ -z "$policy" ] || $as_root chmod 755 $policy
+    for package in $missing; do
+        (install_packages "$package") || say "Going on without $package."
+    done
+    [ -z "$policy" ] || $as_root rm -f $policy
+    rm -f "$root/build/release/build.ninja"
 }
 
 # is_configured TREE: by these presets, and for this place (the whole tree may have been moved).

@@ -149,16 +149,23 @@ struct millrace_counts bench_counts(const millrace_launch *launch, const char *n
     return counts;
 }
 
+uint64_t bench_moved_count(const millrace_launch *launch, const char *const *names)
+{
+    uint64_t count = 0;
+    for (; *names != NULL; names++)
+        count += bench_counts(launch, *names).in_count;
+    return count;
+}
+
 void bench_flags_add(struct bench_flags *flags, const char *format, ...)
 {
-    char text[512];
+    char *text;
     char *rest;
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(text, sizeof text, format, arguments);
+    if (vasprintf(&text, format, arguments) < 0)
+        bench_fail("no memory");
     va_end(arguments);
-    if (length < 0 || (size_t)length >= sizeof text)
-        bench_fail("too long: %s", format);
     for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
         if (flags->count == flags->room) {
             flags->room = flags->room > 0 ? flags->room * 2 : 32;
@@ -170,6 +177,7 @@ void bench_flags_add(struct bench_flags *flags, const char *format, ...)
         if (flags->words[flags->count++] == NULL)
             bench_fail("no memory");
     }
+    free(text);
 }
 
 void bench_flags_free(struct bench_flags *flags)

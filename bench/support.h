@@ -65,6 +65,10 @@ void bench_start(millrace_launch *launch);
 /* What a node (see millrace_launch_counts) has counted; it must exist. */
 struct millrace_counts bench_counts(const millrace_launch *launch, const char *name);
 
+/* How many messages the nodes of a launch have taken, all together: each is one move of a message over an edge. `names`
+ * as above; ended by NULL. */
+uint64_t bench_moved_count(const millrace_launch *launch, const char *const *names);
+
 /* Ends the program with `text` if `result` is no success. */
 void bench_must(enum millrace_result result, const char *text);
 
