@@ -277,15 +277,15 @@ static size_t feed(struct feeder *feeder, int64_t now_ns)
 
 /* ---- the end ---- */
 
-static void tell_end(struct feeder *feeder, int64_t now_ns)
+static void tell_end(struct feeder *feeder)
 {
     struct node *node = feeder->node;
     if (node->note[0] != '\0')
         return;
-    double seconds = (double)(now_ns - feeder->start_ns) / (double)NS_PER_S;
+    double seconds = (double)(clock_monotonic_ns() - feeder->start_ns) / (double)NS_PER_S;
     uint64_t count = stats_get(&node->stats->in_count);
     if (seconds < 1e-6)
-        seconds = 1e-6; /* all in the first step */
+        seconds = 1e-6; /* nothing to feed */
     snprintf(node->note, sizeof node->note, "fed %llu messages in %.6f s, %.0f a second", (unsigned long long)count,
              seconds, (double)count / seconds);
     log_line(node->log, LOG_INFO, "%s", node->note);
@@ -314,7 +314,7 @@ static uint64_t show_counts(struct feeder *feeder)
 static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held, int64_t now_ns)
 {
     struct node *node = feeder->node;
-    tell_end(feeder, now_ns);
+    tell_end(feeder);
     if (phase == STOP_ABANDON) {
         node->done = true;
         return;
