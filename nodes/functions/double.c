@@ -111,4 +111,5 @@ const struct millrace_function function_double = {
     .open = double_open,
     .apply = double_apply,
     .close = double_close,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -39,4 +39,5 @@ const struct millrace_function function_fix_router = {
     .title = "Fixrouter",
     .summary = "sends each FIX message, unchanged, to the output that its symbol (tag 55) chooses",
     .apply = fix_router_apply,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -15,4 +15,5 @@ const struct millrace_function function_input_doubler = {
     .title = "InputDoubler",
     .summary = "hands each message on to output 0 and again to output 1",
     .apply = input_doubler_apply,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -290,4 +290,5 @@ const struct millrace_function function_market_spread = {
     .open = market_spread_open,
     .apply = market_spread_apply,
     .close = market_spread_close,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -14,4 +14,5 @@ const struct millrace_function function_passthrough = {
     .title = "Passthrough",
     .summary = "hands each message on unchanged",
     .apply = passthrough_apply,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -29,4 +29,5 @@ const struct millrace_function function_pong = {
     .title = "Pong",
     .summary = "answers ping with pong and pong with ping",
     .apply = pong_apply,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

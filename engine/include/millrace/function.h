@@ -7,8 +7,8 @@
  * Threads: a worker opens one state of its function for itself and calls it from its own thread only, one message at
  * a time. Two replicas of a worker have two states. A function needs no locks.
  *
- * Blocking: a call of `apply` holds up its worker and nobody else; it may take its time, but a stop of the topology
- * waits for it.
+ * Blocking: a call of `apply` holds up its worker and nobody else (unless its flags say that it never blocks); it may
+ * take its time, but a stop of the topology waits for it.
  */
 #ifndef MILLRACE_FUNCTION_H
 #define MILLRACE_FUNCTION_H
@@ -70,7 +70,13 @@ struct millrace_function {
 
     /* Frees a state. May be NULL. Called once, after the last `apply`. */
     void (*close)(void *state);
+
+    /* MILLRACE_FUNCTION_... or'ed. Read only if struct_bytes covers it. */
+    uint32_t flags;
 };
+
+/* `apply` returns within microseconds, whatever the message: its worker may share its thread with other nodes. */
+#define MILLRACE_FUNCTION_NEVER_BLOCKS 1u
 
 #ifdef __cplusplus
 }
