@@ -158,7 +158,7 @@ static bool has_outer_rings(const struct node_loop *loop)
     return loop->outer_input_count > 0;
 }
 
-static void find_outer_inputs(struct node_loop *loop)
+void node_loop_prepare(struct node_loop *loop)
 {
     for (size_t i = 0; i < loop->node_count; i++) {
         const struct node *node = loop->nodes[i];
@@ -209,7 +209,7 @@ static void *run(void *argument)
 
 enum status node_loop_start(struct node_loop *loop, struct error *error)
 {
-    find_outer_inputs(loop);
+    node_loop_prepare(loop);
     int result = pthread_create(&loop->thread, NULL, run, loop);
     if (result != 0)
         return error_set_errno(error, result, "cannot start the thread %s", loop->thread_name);

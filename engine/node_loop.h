@@ -45,6 +45,10 @@ struct node_loop {
     size_t outer_input_count;
 };
 
+/* Looks at its nodes' edges: which come from other threads. Once, before the first turn; the start does it, and a test
+ * that takes turns itself. Undone by node_loop_join. */
+void node_loop_prepare(struct node_loop *loop);
+
 /* Starts the thread. All its nodes are open. */
 enum status node_loop_start(struct node_loop *loop, struct error *error) MUST_USE;
 

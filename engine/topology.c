@@ -178,7 +178,9 @@ static void *aligned_array(size_t count, size_t item_bytes)
 static void open_idles(struct topology *topology)
 {
     topology->crowd = aligned_array(1, sizeof *topology->crowd);
-    topology->crowd->processor_count = (int)cpu_usable_count();
+    /* The embedding program's thread works too while messages flow, and is not in the crowd. */
+    bool has_program = topology->spec->application_port_count > 0;
+    topology->crowd->processor_count = (int)cpu_usable_count() - (has_program ? 1 : 0);
     for (size_t i = 0; i < topology->placement.thread_count; i++)
         idle_open(&topology->loops[i].idle, topology->crowd);
     for (size_t i = 0; i < topology->spec->application_port_count; i++)
