@@ -179,6 +179,8 @@ static int check(const struct catalog *catalog, int count, char **arguments)
     enum status status = topology_open(&topology, &spec, catalog, true, &error);
     if (status == STATUS_OK) {
         (dot ? wiring_print_dot : wiring_print)(stdout, topology_wiring(topology), &spec);
+        if (!dot)
+            placement_print(stdout, topology_placement(topology), &spec);
         topology_close(&topology);
     }
     topology_spec_free(&spec);

@@ -186,6 +186,14 @@ void edge_consumer_rests(struct edge *edge);
 /* The producer has ended and everything was popped. */
 bool edge_has_ended(struct edge *edge);
 
+/* For a consumer that had found nothing: whether there is something to do now, a block to read or the producer's end.
+ * Without a step's cost; what it sees is taken with the proper ordering by the calls above. */
+static inline bool edge_has_news(const struct edge *edge)
+{
+    return edge->cursor.block != NULL || !ring_is_empty(edge->full) ||
+           atomic_load_explicit(&edge->ended, memory_order_relaxed);
+}
+
 /* ---- anybody ---- */
 
 /* Messages emitted and not yet released: an exact count once both ends rest. */

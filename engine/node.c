@@ -6,6 +6,7 @@
 
 enum status node_poller(struct node *node, struct poller **poller, struct error *error)
 {
+    node->has_descriptors = true;
     return idle_poller(node->idle, poller, error);
 }
 

@@ -11,6 +11,7 @@
 #include "engine/clock.h"
 #include "engine/cpu_list.h"
 #include "engine/node_loop.h"
+#include "engine/placement.h"
 
 struct topology {
     const struct topology_spec *spec;
@@ -18,7 +19,9 @@ struct topology {
     struct wiring wiring;
     struct node *nodes;
     struct node **node_pointers;
-    struct node_loop *loops;
+    struct placement placement;
+    struct node_loop *loops;     /* one a thread */
+    struct node **stepped_nodes; /* thread by thread, as the placement orders them */
     struct edge **edges;
     struct idle_crowd *crowd;
     struct idle *application_idles; /* one a port of the embedding program */
@@ -61,6 +64,11 @@ static enum status open_log(struct node *node, const char *address, struct error
         .file_bytes_max = node->common->log_max_bytes,
     };
     return log_open(&node->log, &settings, error);
+}
+
+static struct node_loop *thread_of(const struct topology *topology, size_t node)
+{
+    return &topology->loops[topology->placement.thread_of[node]];
 }
 
 static struct port *make_ports(const struct topology *topology, const struct wiring_port *wired, size_t count)
@@ -115,14 +123,29 @@ static void prepare_node(struct topology *topology, size_t index, bool rehearsal
     node->input_count = wired->input_count;
     node->outputs = make_ports(topology, wired->outputs, wired->output_count);
     node->output_count = wired->output_count;
-
-    struct node_loop *loop = &topology->loops[index];
-    loop->nodes = &topology->node_pointers[index];
-    loop->node_count = 1;
-    loop->node_ended = note_end;
     topology->node_pointers[index] = node;
-    node->idle = &loop->idle;
-    snprintf(loop->thread_name, sizeof loop->thread_name, "%.15s", node->name);
+    node->idle = &thread_of(topology, index)->idle;
+}
+
+/* Named after its first node: "mq", or "mq+3" with three more. */
+static void prepare_loop(struct topology *topology, size_t index)
+{
+    const struct placement *placement = &topology->placement;
+    struct node_loop *loop = &topology->loops[index];
+    size_t first = placement->first[index];
+    loop->nodes = &topology->stepped_nodes[first];
+    loop->node_count = placement->first[index + 1] - first;
+    for (size_t i = 0; i < loop->node_count; i++)
+        loop->nodes[i] = &topology->nodes[placement->order[first + i]];
+    loop->stop_phase = &topology->stop_phase;
+    loop->node_ended = note_end;
+    char others[12] = "";
+    if (loop->node_count > 1)
+        snprintf(others, sizeof others, "+%u", (unsigned)(loop->node_count - 1));
+    size_t room = sizeof loop->thread_name - 1 - strlen(others);
+    size_t length = strnlen(loop->nodes[0]->name, room);
+    memcpy(loop->thread_name, loop->nodes[0]->name, length);
+    memcpy(loop->thread_name + length, others, strlen(others) + 1);
 }
 
 static void make_edges(struct topology *topology)
@@ -135,8 +158,10 @@ static void make_edges(struct topology *topology)
         struct edge *edge = edge_new(EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT);
         struct idle *application =
             &topology->application_idles[wired->application_port == WIRING_NONE ? 0 : wired->application_port];
-        edge->producer_idle = wired->producer == WIRING_NONE ? application : &topology->loops[wired->producer].idle;
-        edge->consumer_idle = wired->consumer == WIRING_NONE ? application : &topology->loops[wired->consumer].idle;
+        edge->producer_idle =
+            wired->producer == WIRING_NONE ? application : &thread_of(topology, wired->producer)->idle;
+        edge->consumer_idle =
+            wired->consumer == WIRING_NONE ? application : &thread_of(topology, wired->consumer)->idle;
         topology->edges[i] = edge;
     }
 }
@@ -153,8 +178,10 @@ static void *aligned_array(size_t count, size_t item_bytes)
 static void open_idles(struct topology *topology)
 {
     topology->crowd = aligned_array(1, sizeof *topology->crowd);
-    topology->crowd->processor_count = (int)cpu_usable_count();
-    for (size_t i = 0; i < topology->node_count; i++)
+    /* The embedding program's thread works too while messages flow, and is not in the crowd. */
+    bool has_program = topology->spec->application_port_count > 0;
+    topology->crowd->processor_count = (int)cpu_usable_count() - (has_program ? 1 : 0);
+    for (size_t i = 0; i < topology->placement.thread_count; i++)
         idle_open(&topology->loops[i].idle, topology->crowd);
     for (size_t i = 0; i < topology->spec->application_port_count; i++)
         idle_open(&topology->application_idles[i], topology->crowd);
@@ -214,13 +241,17 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
         topology->node_count = topology->wiring.node_count;
         topology->nodes = aligned_array(topology->node_count, sizeof *topology->nodes);
         topology->node_pointers = aligned_array(topology->node_count, sizeof *topology->node_pointers);
-        topology->loops = aligned_array(topology->node_count, sizeof *topology->loops);
+        placement_make(&topology->placement, spec, &topology->wiring, cpu_usable_count());
+        topology->stepped_nodes = aligned_array(topology->node_count, sizeof *topology->stepped_nodes);
+        topology->loops = aligned_array(topology->placement.thread_count, sizeof *topology->loops);
         topology->application_idles = aligned_array(spec->application_port_count, sizeof(struct idle));
         topology->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         open_idles(topology);
         make_edges(topology);
         for (size_t i = 0; i < topology->node_count; i++)
             prepare_node(topology, i, rehearsal);
+        for (size_t i = 0; i < topology->placement.thread_count; i++)
+            prepare_loop(topology, i);
         status = topology->event_fd >= 0 ? open_nodes(topology, error)
                                          : error_set_errno(error, errno, "cannot make an event descriptor");
     }
@@ -235,9 +266,10 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
 static enum status start_loop(struct topology *topology, size_t index, struct error *error)
 {
     enum status status = node_loop_start(&topology->loops[index], error);
-    if (status != STATUS_OK || index >= topology->spec->node_count)
+    size_t first = topology->placement.order[topology->placement.first[index]];
+    if (status != STATUS_OK || first >= topology->spec->node_count)
         return status;
-    const struct node_spec *node = &topology->spec->nodes[index];
+    const struct node_spec *node = &topology->spec->nodes[first]; /* with a --cpu-list it is the thread's only one */
     int cpu;
     if (node->common.cpu_list == NULL ||
         cpu_list_pick(node->common.cpu_list, node->cpu_index, &cpu, error) != STATUS_OK)
@@ -255,7 +287,7 @@ enum status topology_start(struct topology *topology, struct error *error)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
     enum status status = STATUS_OK;
     /* Sources come first on the command line as often as not; consumers are started before them. */
-    for (size_t i = topology->node_count; i-- > 0 && status == STATUS_OK;)
+    for (size_t i = topology->placement.thread_count; i-- > 0 && status == STATUS_OK;)
         status = start_loop(topology, i, error);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
@@ -267,7 +299,7 @@ void topology_stop(struct topology *topology, enum stop_phase phase)
     while (current < (int)phase && !atomic_compare_exchange_weak_explicit(&topology->stop_phase, &current, (int)phase,
                                                                           memory_order_acq_rel, memory_order_relaxed))
         continue;
-    for (size_t i = 0; i < topology->node_count; i++)
+    for (size_t i = 0; i < topology->placement.thread_count; i++)
         idle_wake(&topology->loops[i].idle);
     for (size_t i = 0; i < topology->spec->application_port_count && topology->application_idles != NULL; i++)
         idle_wake(&topology->application_idles[i]);
@@ -398,19 +430,21 @@ void topology_close(struct topology **topology_pointer)
     if (topology == NULL)
         return;
     topology_stop(topology, STOP_ABANDON);
-    for (size_t i = 0; i < topology->node_count; i++)
+    for (size_t i = 0; i < topology->placement.thread_count; i++)
         node_loop_join(&topology->loops[i]);
     for (size_t i = 0; i < topology->node_count; i++)
         close_node(&topology->nodes[i], i < topology->opened_count);
-    for (size_t i = 0; i < topology->node_count; i++)
+    for (size_t i = 0; i < topology->placement.thread_count; i++)
         idle_close(&topology->loops[i].idle);
     for (size_t i = 0; i < topology->wiring.edge_count && topology->edges != NULL; i++)
         edge_free(&topology->edges[i]);
     if (topology->event_fd >= 0)
         close(topology->event_fd);
     options_free(node_common_options, &topology->reporter_common);
+    placement_free(&topology->placement);
     wiring_free(&topology->wiring);
     free(topology->nodes);
+    free(topology->stepped_nodes);
     free(topology->node_pointers);
     free(topology->loops);
     free(topology->edges);
@@ -425,6 +459,11 @@ void topology_close(struct topology **topology_pointer)
 const struct wiring *topology_wiring(const struct topology *topology)
 {
     return &topology->wiring;
+}
+
+const struct placement *topology_placement(const struct topology *topology)
+{
+    return &topology->placement;
 }
 
 struct node *const *topology_nodes(const struct topology *topology, size_t *count)

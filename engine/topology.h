@@ -2,7 +2,7 @@
  * topology.h: a graph of nodes, from specification to end.
  *
  *   open    wires, makes edges, opens every node (sockets, files): all mistakes show here, before anything runs
- *   start   one thread a node
+ *   start   the threads: one a node, or one for several (placement.h)
  *   stop    sources stop, the rest flows to its end (STOP_DRAIN); or everything ends now (STOP_ABANDON)
  *   close   joins the threads, closes the nodes
  *
@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "engine/node.h"
+#include "engine/placement.h"
 #include "engine/topology_spec.h"
 #include "engine/wiring.h"
 
@@ -41,6 +42,7 @@ void topology_close(struct topology **topology);
 /* ---- for looking at ---- */
 
 const struct wiring *topology_wiring(const struct topology *topology);
+const struct placement *topology_placement(const struct topology *topology);
 /* All nodes, the reporter (if any) last. */
 struct node *const *topology_nodes(const struct topology *topology, size_t *count);
 /* Monotonic and wall time of the start. */

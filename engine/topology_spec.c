@@ -24,8 +24,14 @@ const struct option launch_option_table[] = {
     {"metrics-uri", OPTION_TEXT, LAUNCH(metrics_uri), .value_name = "URI",
      .help = "post every node's metrics to this monitoring hub"},
     {"table", OPTION_FLAG, LAUNCH(table), .help = "show rates, queues and latencies once a second"},
+    {"threads", OPTION_TEXT, LAUNCH(threads_text), "auto", .value_name = "per-node|COUNT|auto",
+     .help = "a thread a node, or at most so many for nodes that may share one; auto: by the processors"},
     {0},
 };
+
+/* The number that --threads may be. */
+static const struct option thread_count_option = {
+    "threads", OPTION_COUNT, 0, .min = 1, .max = 1000, .value_name = "COUNT"};
 
 const struct option node_common_options[] = {
     {"metrics-address", OPTION_ADDRESSES, COMMON(metrics_address), .value_name = "ADDRESS",
@@ -179,6 +185,19 @@ static enum status split(struct scopes *scopes, struct launch_options *launch, c
             return status;
         }
     }
+    return STATUS_OK;
+}
+
+static enum status read_threads(struct launch_options *launch, struct error *error)
+{
+    uint64_t count = THREADS_AUTO;
+    if (strcmp(launch->threads_text, "per-node") == 0)
+        count = THREADS_PER_NODE;
+    else if (strcmp(launch->threads_text, "auto") != 0 &&
+             options_set(&thread_count_option, &count, launch->threads_text, true, error) != STATUS_OK)
+        return error_set(error, STATUS_USAGE, "--threads: '%s' is none of per-node, auto, and a number from 1 to %.0f",
+                         launch->threads_text, thread_count_option.max);
+    launch->threads = (size_t)count;
     return STATUS_OK;
 }
 
@@ -353,6 +372,8 @@ enum status topology_spec_parse(struct topology_spec *spec, const struct catalog
     *spec = (struct topology_spec){0};
     options_set_defaults(launch_option_table, &spec->launch);
     enum status status = split(&scopes, &spec->launch, catalog, single, count, arguments, error);
+    if (status == STATUS_OK)
+        status = read_threads(&spec->launch, error);
     if (status == STATUS_OK)
         status = make_nodes(spec, &scopes, error);
     free_scopes(&scopes);

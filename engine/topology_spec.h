@@ -13,12 +13,18 @@
 
 enum join { JOIN_RINGS, JOIN_SOCKETS };
 
+/* struct launch_options.threads: what is no number of threads. */
+#define THREADS_AUTO     ((size_t)0)
+#define THREADS_PER_NODE SIZE_MAX
+
 struct launch_options {
     unsigned join; /* enum join */
     bool exit_when_drained;
     bool table;
     int64_t drain_timeout_ns;
     const char *metrics_uri;
+    const char *threads_text;
+    size_t threads; /* what threads_text says: THREADS_AUTO, THREADS_PER_NODE, or so many for nodes that may share */
 };
 
 extern const struct option launch_option_table[];

@@ -403,6 +403,7 @@ const struct node_type feeder_type = {
     .counters = feeder_counters,
     .state_bytes = sizeof(struct feeder),
     .is_source = true,
+    .may_block = true,
     .open = feeder_open,
     .step = feeder_step,
     .close = feeder_close,

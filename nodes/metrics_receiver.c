@@ -256,6 +256,7 @@ const struct node_type metrics_receiver_type = {
     .counters = receiver_counters,
     .state_bytes = sizeof(struct receiver),
     .serves = LINK_BARE,
+    .may_block = true, /* it prints */
     .open = receiver_open,
     .step = receiver_step,
     .close = receiver_close,

@@ -76,6 +76,12 @@ static const struct millrace_function *find_function(const struct topology_spec 
     return function_find(name);
 }
 
+static bool worker_may_block(const struct node_spec *node, const struct topology_spec *spec)
+{
+    const struct worker_config *config = node->config;
+    return (function_flags(find_function(spec, config->function)) & MILLRACE_FUNCTION_NEVER_BLOCKS) == 0;
+}
+
 static enum status worker_check(const struct node_spec *node, const struct topology_spec *spec, struct error *error)
 {
     const struct worker_config *config = node->config;
@@ -400,6 +406,8 @@ const struct node_type worker_type = {
     .counters = worker_counters,
     .state_bytes = sizeof(struct worker),
     .reports = true,
+    .weight = 2,
+    .this_may_block = worker_may_block,
     .output_kind = worker_output_kind,
     .check = worker_check,
     .open = worker_open,

@@ -1,5 +1,6 @@
 #include "nodes/functions/function_types.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "engine/check.h"
@@ -33,6 +34,12 @@ const struct millrace_function *function_find(const char *name)
             return function_types[i];
     }
     return NULL;
+}
+
+unsigned function_flags(const struct millrace_function *function)
+{
+    bool has_flags = function->struct_bytes >= offsetof(struct millrace_function, flags) + sizeof function->flags;
+    return has_flags ? function->flags : 0;
 }
 
 const char *function_names_text(char *text, size_t text_bytes)

@@ -27,6 +27,8 @@ struct puppet {
     size_t step_count;    /* how often it was called */
     size_t log_step;      /* it logs at this one */
     size_t steps_to_live; /* it is done at so many steps; 0: never */
+    void (*act)(struct puppet *puppet); /* what it does in a step; NULL: nothing */
+    bool has_acted;                     /* for acts */
     _Atomic bool wanted;  /* a thread's puppet: end at the next step */
 };
 
@@ -35,11 +37,13 @@ static size_t puppet_step(struct node *node, int64_t now_ns)
     struct puppet *puppet = node->state;
     puppet->step_count++;
     puppet->saw_now_ns = now_ns;
+    if (puppet->act != NULL)
+        puppet->act(puppet);
     if (puppet->step_count == puppet->log_step)
         log_line(node->log, LOG_INFO, "here");
     node->deadline_ns = puppet->deadline_ns;
     node->done =
-        puppet->step_count == puppet->steps_to_live || atomic_load_explicit(&puppet->wanted, memory_order_relaxed);
+        node->done || puppet->step_count == puppet->steps_to_live || atomic_load_explicit(&puppet->wanted, memory_order_relaxed);
     return puppet->work;
 }
 
@@ -50,6 +54,7 @@ enum { PUPPET_COUNT = 3 };
 /* A loop of three. */
 struct stage {
     struct node_loop loop;
+    _Atomic int phase; /* what its loop knows as the stop phase, if the test says so */
     struct idle_crowd crowd;
     struct puppet puppets[PUPPET_COUNT];
     struct node *nodes[PUPPET_COUNT];
@@ -323,6 +328,288 @@ static void test_resting_gives_blocks_back(void **state)
     idle_close(&producer);
 }
 
+/* ---- quiet nodes ---- */
+
+static void know_phase(struct stage *stage)
+{
+    stage->loop.stop_phase = &stage->phase;
+    node_loop_prepare(&stage->loop);
+}
+
+/* Steps that each puppet got in one turn at `now_ns`: "110". */
+static const char *stepped(struct stage *stage, int64_t now_ns)
+{
+    static char text[PUPPET_COUNT + 1];
+    size_t before[PUPPET_COUNT];
+    for (size_t i = 0; i < PUPPET_COUNT; i++)
+        before[i] = stage->puppets[i].step_count;
+    turn(stage, now_ns);
+    for (size_t i = 0; i < PUPPET_COUNT; i++)
+        text[i] = (char)('0' + (stage->puppets[i].step_count - before[i]));
+    return text;
+}
+
+static struct edge *edge_between(struct stage *stage, struct port *out, size_t producer, struct port *in,
+                                 size_t consumer)
+{
+    struct edge *edge = edge_new(256, EDGE_RETURN_COUNT + 1);
+    *out = *in = (struct port){.edge = edge, .kind = LINK_PUT};
+    if (producer < PUPPET_COUNT) {
+        edge->producer_idle = &stage->loop.idle;
+        stage->puppets[producer].node.outputs = out;
+        stage->puppets[producer].node.output_count = 1;
+    }
+    if (consumer < PUPPET_COUNT) {
+        edge->consumer_idle = &stage->loop.idle;
+        stage->puppets[consumer].node.inputs = in;
+        stage->puppets[consumer].node.input_count = 1;
+    }
+    return edge;
+}
+
+static void put(struct edge *edge)
+{
+    edge_emit(edge, "x", 1, 0);
+    edge_flush(edge);
+}
+
+static void take_all(struct edge *edge)
+{
+    while (edge_peek(edge) != NULL)
+        edge_pop(edge);
+    edge_settle(edge);
+}
+
+enum { OUTSIDE = PUPPET_COUNT };
+
+static void test_nothing_to_do_is_quiet(void **state)
+{
+    struct stage *stage = *state;
+    know_phase(stage);
+    stage->puppets[1].deadline_ns = 500;
+    stage->puppets[2].work = 1;
+    assert_string_equal(stepped(stage, 1), "111");
+    assert_string_equal(stepped(stage, 2), "111"); /* the first had something to tell, perhaps; from here on not */
+    assert_string_equal(stepped(stage, 3), "001");
+    assert_true(stage->deadline_ns == 500); /* also of those that are not called */
+    assert_string_equal(stepped(stage, 499), "001");
+    assert_string_equal(stepped(stage, 500), "011");
+    stage->puppets[2].work = 0;
+    stage->puppets[1].deadline_ns = 1000;
+    assert_string_equal(stepped(stage, 501), "011");
+    assert_string_equal(stepped(stage, 502), "001");
+    assert_string_equal(stepped(stage, 503), "000"); /* all */
+    assert_true(stage->deadline_ns == 1000);
+    assert_false(stage->all_done);
+    assert_string_equal(stepped(stage, 1000), "010");
+}
+
+static void test_a_stop_ends_the_quiet(void **state)
+{
+    struct stage *stage = *state;
+    know_phase(stage);
+    for (int64_t i = 1; i <= 3; i++)
+        turn(stage, i);
+    assert_string_equal(stepped(stage, 4), "000");
+    atomic_store(&stage->phase, STOP_DRAIN);
+    assert_string_equal(stepped(stage, 5), "111");
+    assert_string_equal(stepped(stage, 6), "111");
+    atomic_store(&stage->phase, STOP_ABANDON);
+    assert_string_equal(stepped(stage, 7), "111");
+}
+
+static void test_an_input_ends_the_quiet(void **state)
+{
+    struct stage *stage = *state;
+    struct port ports[4];
+    struct edge *outer = edge_between(stage, &ports[0], OUTSIDE, &ports[1], 0);
+    struct edge *inner = edge_between(stage, &ports[2], 1, &ports[3], 2);
+    know_phase(stage);
+    for (int64_t i = 1; i <= 3; i++)
+        turn(stage, i);
+    assert_string_equal(stepped(stage, 4), "000");
+    put(outer);
+    assert_string_equal(stepped(stage, 5), "100");
+    assert_string_equal(stepped(stage, 6), "100"); /* while something is there */
+    take_all(outer);
+    assert_string_equal(stepped(stage, 7), "100");
+    assert_string_equal(stepped(stage, 8), "000");
+    put(inner); /* as the second puppet would in a step, and then it is no more quiet */
+    stage->puppets[1].node.quiet = stage->loop.all_quiet = false;
+    assert_string_equal(stepped(stage, 9), "011");
+    take_all(inner);
+    assert_string_equal(stepped(stage, 10), "011");
+    assert_string_equal(stepped(stage, 11), "000");
+    edge_end(outer);
+    assert_string_equal(stepped(stage, 12), "100");
+    assert_string_equal(stepped(stage, 13), "100"); /* until it has ended itself */
+    edge_free(&outer);
+    edge_free(&inner);
+}
+
+/* What waits for room, or has something in flight, is called each turn: a spill, an open block, a queue's credit. */
+static void test_an_output_in_use_is_not_quiet(void **state)
+{
+    struct stage *stage = *state;
+    struct port ports[2];
+    struct edge *edge = edge_between(stage, &ports[0], 0, &ports[1], OUTSIDE);
+    know_phase(stage);
+    edge_emit(edge, "x", 1, 0); /* not even flushed */
+    for (int64_t i = 1; i <= 5; i++)
+        assert_int_equal(stepped(stage, i)[0], '1');
+    while (edge_has_room(edge))
+        put(edge);
+    edge_emit(edge, "y", 1, 0); /* without room */
+    assert_string_equal(stepped(stage, 6), "100");
+    assert_string_equal(stepped(stage, 7), "100");
+    take_all(edge);
+    edge_consumer_rests(edge);
+    edge_flush(edge);
+    assert_string_equal(stepped(stage, 8), "100");
+    take_all(edge);
+    assert_int_equal(edge_in_flight(edge), 0);
+    assert_string_equal(stepped(stage, 9), "100");
+    assert_string_equal(stepped(stage, 10), "000");
+    edge_free(&edge);
+}
+
+static void test_descriptors_are_not_quiet(void **state)
+{
+    struct stage *stage = *state;
+    struct error error = {0};
+    struct poller *poller;
+    assert_int_equal(node_poller(stage->nodes[1], &poller, &error), STATUS_OK);
+    know_phase(stage);
+    for (int64_t i = 1; i <= 2; i++)
+        turn(stage, i);
+    assert_string_equal(stepped(stage, 3), "010");
+    assert_string_equal(stepped(stage, 4), "010");
+}
+
+/* A lone node is always called: there is nobody to save the time for. */
+static void test_alone_is_not_quiet(void **state)
+{
+    struct stage *stage = *state;
+    stage->loop.node_count = 1;
+    know_phase(stage);
+    for (int64_t i = 1; i <= 4; i++)
+        assert_string_equal(stepped(stage, i), "100");
+}
+
+/* ---- within a turn ---- */
+
+static struct watched *written; /* by which thread: the test's */
+static int written_fd;
+static const int64_t *written_next_poll_ns;
+
+/* Works until it is time to look at descriptors again. */
+static void write_when_due(struct puppet *puppet)
+{
+    (void)puppet;
+    assert_int_equal(write(written_fd, "x", 1), 1);
+    while (clock_monotonic_ns() < *written_next_poll_ns)
+        continue;
+}
+
+static void expect_served(struct puppet *puppet)
+{
+    (void)puppet;
+    assert_int_equal(written->ready_count, 1);
+}
+
+static void test_descriptors_between_steps(void **state)
+{
+    struct stage *stage = *state;
+    struct error error = {0};
+    struct poller *poller;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    struct watched watched = {.source = {.fd = ends[0], .ready = on_ready}};
+    assert_int_equal(node_poller(stage->nodes[0], &poller, &error), STATUS_OK);
+    assert_int_equal(poller_add(poller, &watched.source, EPOLLIN, &error), STATUS_OK);
+    written = &watched;
+    written_fd = ends[1];
+    written_next_poll_ns = &stage->next_poll_ns;
+    stage->loop.reads_clock = true;
+    stage->puppets[0].work = 1;
+    stage->puppets[0].act = write_when_due;
+    stage->puppets[1].act = expect_served;
+    int64_t now_ns = clock_monotonic_ns();
+    assert_int_equal(turn(stage, now_ns), 2);
+    assert_true(stage->puppets[1].saw_now_ns > now_ns); /* the time goes on, too */
+    poller_remove(poller, &watched.source);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- an edge within one loop, in the last look before the sleep ---- */
+
+/* The first puppet waits for what the last one does only when its thread is about to sleep. */
+static void end_when_fed(struct puppet *puppet)
+{
+    puppet->node.done = puppet->node.done || edge_peek(puppet->node.inputs[0].edge) != NULL;
+}
+
+static void feed_when_armed(struct puppet *puppet)
+{
+    if (!idle_is_armed(puppet->node.idle) || puppet->has_acted)
+        return;
+    puppet->has_acted = true;
+    put(puppet->node.outputs[0].edge);
+}
+
+static void end_with_room(struct puppet *puppet)
+{
+    struct edge *edge = puppet->node.outputs[0].edge;
+    if (puppet->step_count == 1)
+        while (edge_has_room(edge))
+            put(edge);
+    puppet->node.done = puppet->node.done || edge_has_room(edge);
+}
+
+static void take_when_armed(struct puppet *puppet)
+{
+    if (idle_is_armed(puppet->node.idle))
+        take_all(puppet->node.inputs[0].edge);
+}
+
+static void end_others(struct stage *stage, size_t waiting)
+{
+    struct error error = {0};
+    assert_int_equal(node_loop_start(&stage->loop, &error), STATUS_OK);
+    while (!atomic_load(&stage->puppets[waiting].node.ended)) /* bounded by the alarm */
+        sched_yield();
+    for (size_t i = 0; i < PUPPET_COUNT; i++)
+        atomic_store_explicit(&stage->puppets[i].wanted, true, memory_order_relaxed);
+    atomic_store(&stage->phase, STOP_DRAIN);
+    idle_wake(&stage->loop.idle);
+    node_loop_join(&stage->loop);
+}
+
+static void test_a_late_message_calls_the_sleep_off(void **state)
+{
+    struct stage *stage = *state;
+    struct port ports[2];
+    struct edge *edge = edge_between(stage, &ports[0], 2, &ports[1], 0);
+    stage->puppets[0].act = end_when_fed;
+    stage->puppets[2].act = feed_when_armed;
+    stage->loop.stop_phase = NULL; /* the feeder acts for no cause that the loop could see, so it must not be quiet */
+    end_others(stage, 0);
+    edge_free(&edge);
+}
+
+static void test_late_room_calls_the_sleep_off(void **state)
+{
+    struct stage *stage = *state;
+    struct port ports[2];
+    struct edge *edge = edge_between(stage, &ports[0], 0, &ports[1], 2);
+    stage->loop.stop_phase = &stage->phase;
+    stage->puppets[0].act = end_with_room;
+    stage->puppets[2].act = take_when_armed;
+    end_others(stage, 0);
+    edge_free(&edge);
+}
+
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, open_stage, close_stage)
 
 int main(void)
@@ -337,6 +624,15 @@ int main(void)
         LOOP_TEST(test_thread_wakes_for_a_deadline),
         LOOP_TEST(test_resting_flushes_logs),
         LOOP_TEST(test_resting_gives_blocks_back),
+        LOOP_TEST(test_nothing_to_do_is_quiet),
+        LOOP_TEST(test_a_stop_ends_the_quiet),
+        LOOP_TEST(test_an_input_ends_the_quiet),
+        LOOP_TEST(test_an_output_in_use_is_not_quiet),
+        LOOP_TEST(test_descriptors_are_not_quiet),
+        LOOP_TEST(test_alone_is_not_quiet),
+        LOOP_TEST(test_descriptors_between_steps),
+        LOOP_TEST(test_a_late_message_calls_the_sleep_off),
+        LOOP_TEST(test_late_room_calls_the_sleep_off),
     };
     alarm(LIMIT_S);
     return cmocka_run_group_tests(tests, NULL, NULL);

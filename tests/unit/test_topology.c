@@ -439,6 +439,68 @@ static void test_threads_that_wait_for_nothing_are_abandoned(void **state)
     assert_int_equal(fake_nodes_open_count(), 0);
 }
 
+static void test_shared_threads(void **state)
+{
+    (void)state;
+    static const char *const threads[] = {"1", "2", "3", "auto", "per-node"};
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+        OPEN("--threads", threads[i], "--source", "--output-address", "in", "--count", "100000", "--store", "--address",
+             "in", "--work", "--replicas", "2", "--input-address", "in", "--output-address", "out", "--output-type",
+             "socket", "--drain", "--address", "out", "--metrics-uri", "http://127.0.0.1:1/");
+        start();
+        wait_for_all();
+        assert_int_equal(state_of(4)->taken_count, 100000);
+        assert_int_equal(stats_get(&node(4)->stats->in_count), 100000);
+        topology_close(&topology);
+    }
+}
+
+static void test_shared_threads_that_drain(void **state)
+{
+    (void)state;
+    OPEN("--threads", "1", "--source", "--output-address", "in", "--count", "1000000000", "--store", "--address", "in",
+         "--work", "--input-address", "in", "--output-address", "out", "--output-type", "socket", "--drain",
+         "--address", "out");
+    start();
+    while (stats_get(&node(3)->stats->in_count) < 1000)
+        sched_yield();
+    topology_stop(topology, STOP_DRAIN);
+    wait_for_all();
+    expect_taken(3, state_of(0)->emitted_count);
+}
+
+/* All asleep, none of them called any more: a stop is seen all the same. */
+static void test_shared_threads_that_are_quiet(void **state)
+{
+    (void)state;
+    OPEN("--threads", "1", "--store", "--address", "in", "--work", "--input-address", "in", "--output-address", "out",
+         "--store", "--address", "out");
+    start();
+    while (atomic_load(&node(0)->idle->state) == IDLE_AWAKE)
+        sched_yield();
+    topology_stop(topology, STOP_DRAIN);
+    wait_for_all();
+}
+
+static void expect_thread_of(size_t index, const char *name)
+{
+    const struct node_loop *own = (const struct node_loop *)(const void *)node(index)->idle; /* its first member */
+    assert_string_equal(own->thread_name, name);
+}
+
+static void test_thread_names(void **state)
+{
+    (void)state;
+    OPEN("--threads", "1", "--store", "--address", "in", "--vuid", "A_VERY_LONG_NAME", "--work", "--input-address", "in",
+         "--metrics-uri", "http://127.0.0.1:1/", "--drain", "--cpu-list", "0");
+    assert_ptr_equal(node(0)->idle, node(1)->idle);
+    assert_ptr_not_equal(node(0)->idle, node(2)->idle); /* the user placed it */
+    assert_ptr_not_equal(node(0)->idle, node(3)->idle); /* the reporter */
+    expect_thread_of(0, "store A_VERY_+1");
+    expect_thread_of(2, "drain");
+    expect_thread_of(3, "metrics");
+}
+
 /* Signals are the main thread's. */
 static void *unblocked_signals;
 
@@ -552,6 +614,10 @@ int main(void)
         cmocka_unit_test_teardown(test_threads, close_all),
         cmocka_unit_test_teardown(test_threads_that_drain, close_all),
         cmocka_unit_test_teardown(test_threads_that_wait_for_nothing_are_abandoned, close_all),
+        cmocka_unit_test_teardown(test_shared_threads, close_all),
+        cmocka_unit_test_teardown(test_shared_threads_that_drain, close_all),
+        cmocka_unit_test_teardown(test_shared_threads_that_are_quiet, close_all),
+        cmocka_unit_test_teardown(test_thread_names, close_all),
         cmocka_unit_test_teardown(test_threads_take_no_signals, close_all),
         cmocka_unit_test_teardown(test_bound_thread, close_all),
         cmocka_unit_test_teardown(test_application_edges, close_all),

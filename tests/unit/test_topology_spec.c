@@ -150,6 +150,14 @@ static void test_launch_flags_anywhere(void **state)
     assert_string_equal(spec.launch.metrics_uri, "http://127.0.0.1/post");
     REFUSE("--join: 'pipes' is none of rings, sockets", "--store", "--join", "pipes");
     REFUSE("--drain-timeout", "--drain-timeout", "-1", "--store");
+    REFUSE("--threads: 'many' is none of per-node, auto, and a number from 1 to 1000", "--threads", "many", "--store");
+    REFUSE("--threads: '0' is none of", "--threads", "0", "--store");
+    PARSE("--store");
+    assert_int_equal(spec.launch.threads, THREADS_AUTO);
+    PARSE("--store", "--threads", "per-node");
+    assert_int_equal(spec.launch.threads, THREADS_PER_NODE);
+    PARSE("--threads=12", "--store");
+    assert_int_equal(spec.launch.threads, 12);
 }
 
 static void test_equals(void **state)

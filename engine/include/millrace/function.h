@@ -7,8 +7,8 @@
  * Threads: a worker opens one state of its function for itself and calls it from its own thread only, one message at
  * a time. Two replicas of a worker have two states. A function needs no locks.
  *
- * Blocking: a call of `apply` holds up its worker and nobody else; it may take its time, but a stop of the topology
- * waits for it.
+ * Blocking: a call of `apply` holds up its worker and nobody else (unless its flags say that it never blocks); it may
+ * take its time, but a stop of the topology waits for it.
  */
 #ifndef MILLRACE_FUNCTION_H
 #define MILLRACE_FUNCTION_H
@@ -48,7 +48,8 @@ struct millrace_host {
 };
 
 /* What a worker may rely on: `flags` of struct millrace_function. */
-#define MILLRACE_FUNCTION_NEVER_BLOCKS 1u /* apply returns within microseconds: its worker may share a thread */
+/* apply returns within microseconds, whatever the message: its worker may share a thread with other nodes. */
+#define MILLRACE_FUNCTION_NEVER_BLOCKS 1u
 /* apply does nothing but emit each message once, as it is, with choice 0: its worker may hand on many at once,
  * uncopied, instead of calling it. */
 #define MILLRACE_FUNCTION_PASSES_ON 2u
