@@ -564,7 +564,7 @@ static void end_with_room(struct puppet *puppet)
     if (puppet->step_count == 1)
         while (edge_has_room(edge))
             put(edge);
-    puppet->node.done = puppet->node.done || edge_has_room(edge);
+    puppet->node.done = puppet->node.done || (edge_flush(edge) && edge_has_room(edge));
 }
 
 static void take_when_armed(struct puppet *puppet)
