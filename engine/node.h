@@ -65,8 +65,8 @@ struct node_type {
     bool is_source;  /* feeds a launch: --exit-when-drained waits for its end */
 
     /* For the placement on threads. `may_block`: a step may wait for a file or somebody's code, or something else than
-     * an edge, a descriptor or a deadline wakes it: it gets a thread of its own. `weight`: what a message costs it, very
-     * roughly, 1 being a queue; 0 counts as 1. */
+     * an edge, a descriptor or a deadline wakes it: it gets a thread of its own. `weight`: what a message costs it,
+     * very roughly, 1 being a queue; 0 counts as 1. */
     bool may_block;
     unsigned weight;
     /* Whether this node may block, where it depends on its config. Pure; after `check`. May be NULL. */
@@ -83,10 +83,10 @@ struct node_type {
      * close is called. In a rehearsal (node->rehearsal) nothing that others would notice is done. */
     enum status (*open)(struct node *node, struct error *error);
 
-    /* One bounded batch on the node's thread; must not block unless the type says may_block. `now_ns` is monotonic. Sets
-     * node->deadline_ns to when it wants to be called again though nothing arrives, and node->done when it has ended:
-     * then everything it had is emitted and flushed or counted. Returns the work done, 0 for none. A node that can have
-     * nothing to do is not always called; node_loop.h says when. */
+    /* One bounded batch on the node's thread; must not block unless the type says may_block. `now_ns` is monotonic.
+     * Sets node->deadline_ns to when it wants to be called again though nothing arrives, and node->done when it has
+     * ended: then everything it had is emitted and flushed or counted. Returns the work done, 0 for none. A node that
+     * can have nothing to do is not always called; node_loop.h says when. */
     size_t (*step)(struct node *node, int64_t now_ns);
 
     /* Gives back what open acquired. Main thread, after the node's thread has ended, or after a failed open. */

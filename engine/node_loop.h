@@ -56,8 +56,8 @@ enum status node_loop_start(struct node_loop *loop, struct error *error) MUST_US
 void node_loop_join(struct node_loop *loop);
 
 /* One turn: looks at descriptors if it is time, then steps each node that has not ended and is not quiet. Returns the
- * work done; *deadline_ns is when a node wants to be called at the latest; *all_done: there is none left. For the loop itself, and
- * for tests that run a topology from one thread. */
+ * work done; *deadline_ns is when a node wants to be called at the latest; *all_done: there is none left. For the loop
+ * itself, and for tests that run a topology from one thread. */
 size_t node_loop_turn(struct node_loop *loop, int64_t now_ns, int64_t *next_poll_ns, int64_t *deadline_ns,
                       bool *all_done);
 

@@ -192,9 +192,9 @@ static size_t least_weight(const struct part *parts, size_t count, size_t run_ma
 }
 
 /*
- * How many threads those that share get. Of themselves, the processors that are left by the nodes with a thread of their
- * own and by the embedding program. More, up to the number of processors, if there is much to do on each: then it pays
- * to take turns on a processor. (Measured on two processors with chains of 3 to 21 nodes: with the second one busy
+ * How many threads those that share get. Of themselves, the processors that are left by the nodes with a thread of
+ * their own and by the embedding program. More, up to the number of processors, if there is much to do on each: then it
+ * pays to take turns on a processor. (Measured on two processors with chains of 3 to 21 nodes: with the second one busy
  * elsewhere one thread is fastest up to 5 nodes, two are from 9 on.)
  */
 enum { WEIGHT_WORTH_A_THREAD = 6 };
@@ -211,28 +211,37 @@ static size_t shared_thread_count(const struct topology_spec *spec, size_t alone
     return spare > worth ? spare : worth;
 }
 
+/* The row's parts, and what the whole weighs; a node with a thread of its own gets its number, the others WIRING_NONE.
+ */
+static size_t make_parts(const struct topology_spec *spec, const size_t *row, const size_t *component, size_t count,
+                         struct part *parts, size_t *number, size_t *alone_count, size_t *weight_sum)
+{
+    size_t part_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t node = row[i];
+        number[node] = WIRING_NONE;
+        if (is_alone(spec, node)) {
+            number[node] = count + node;
+            *alone_count += node < spec->node_count; /* the reporter sleeps */
+            continue;
+        }
+        if (part_count == 0 || parts[part_count - 1].component != component[node])
+            parts[part_count++] = (struct part){.component = component[node]};
+        parts[part_count - 1].weight += weight_of(spec->nodes[node].type);
+        *weight_sum += weight_of(spec->nodes[node].type);
+    }
+    return part_count;
+}
+
 /* Gives each node a number that is the same for those that share a thread; the numbers have gaps. */
 static void cut_row(const struct topology_spec *spec, const size_t *row, const size_t *component, size_t count,
                     size_t processor_count, size_t *number)
 {
     struct part *parts = calloc(count + 1, sizeof *parts);
     CHECK(parts != NULL);
-    size_t part_count = 0;
     size_t alone_count = 0;
     size_t weight_sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t node = row[i];
-        number[node] = WIRING_NONE;
-        if (is_alone(spec, node)) {
-            number[node] = count + node;
-            alone_count += node < spec->node_count; /* the reporter sleeps */
-            continue;
-        }
-        if (part_count == 0 || parts[part_count - 1].component != component[node])
-            parts[part_count++] = (struct part){.component = component[node]};
-        parts[part_count - 1].weight += weight_of(spec->nodes[node].type);
-        weight_sum += weight_of(spec->nodes[node].type);
-    }
+    size_t part_count = make_parts(spec, row, component, count, parts, number, &alone_count, &weight_sum);
     size_t run_max = shared_thread_count(spec, alone_count, weight_sum, processor_count);
     size_t weight_max = least_weight(parts, part_count, run_max);
     size_t run = 0;

@@ -30,8 +30,8 @@ const struct option launch_option_table[] = {
 };
 
 /* The number that --threads may be. */
-static const struct option thread_count_option = {
-    "threads", OPTION_COUNT, 0, .min = 1, .max = 1000, .value_name = "COUNT"};
+static const struct option thread_count_option = {"threads", OPTION_COUNT, 0,
+                                                  .min = 1,  .max = 1000,  .value_name = "COUNT"};
 
 const struct option node_common_options[] = {
     {"metrics-address", OPTION_ADDRESSES, COMMON(metrics_address), .value_name = "ADDRESS",

@@ -21,15 +21,15 @@ enum { LIMIT_S = 50 };
 struct puppet {
     struct node node;
     struct node_stats stats;
-    size_t work;          /* what step returns */
-    int64_t deadline_ns;  /* what it sets */
-    int64_t saw_now_ns;   /* what it was given */
-    size_t step_count;    /* how often it was called */
-    size_t log_step;      /* it logs at this one */
-    size_t steps_to_live; /* it is done at so many steps; 0: never */
+    size_t work;                        /* what step returns */
+    int64_t deadline_ns;                /* what it sets */
+    int64_t saw_now_ns;                 /* what it was given */
+    size_t step_count;                  /* how often it was called */
+    size_t log_step;                    /* it logs at this one */
+    size_t steps_to_live;               /* it is done at so many steps; 0: never */
     void (*act)(struct puppet *puppet); /* what it does in a step; NULL: nothing */
     bool has_acted;                     /* for acts */
-    _Atomic bool wanted;  /* a thread's puppet: end at the next step */
+    _Atomic bool wanted;                /* a thread's puppet: end at the next step */
 };
 
 static size_t puppet_step(struct node *node, int64_t now_ns)
@@ -42,8 +42,8 @@ static size_t puppet_step(struct node *node, int64_t now_ns)
     if (puppet->step_count == puppet->log_step)
         log_line(node->log, LOG_INFO, "here");
     node->deadline_ns = puppet->deadline_ns;
-    node->done =
-        node->done || puppet->step_count == puppet->steps_to_live || atomic_load_explicit(&puppet->wanted, memory_order_relaxed);
+    node->done = node->done || puppet->step_count == puppet->steps_to_live ||
+                 atomic_load_explicit(&puppet->wanted, memory_order_relaxed);
     return puppet->work;
 }
 
@@ -564,7 +564,7 @@ static void end_with_room(struct puppet *puppet)
     if (puppet->step_count == 1)
         while (edge_has_room(edge))
             put(edge);
-    puppet->node.done = puppet->node.done || edge_has_room(edge);
+    puppet->node.done = puppet->node.done || (edge_flush(edge) && edge_has_room(edge));
 }
 
 static void take_when_armed(struct puppet *puppet)

@@ -368,21 +368,11 @@ static void test_print(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLACEMENT_TEST(test_per_node),
-        PLACEMENT_TEST(test_chain),
-        PLACEMENT_TEST(test_chain_backwards),
-        PLACEMENT_TEST(test_weights),
-        PLACEMENT_TEST(test_tree),
-        PLACEMENT_TEST(test_fan_in),
-        PLACEMENT_TEST(test_replicas),
-        PLACEMENT_TEST(test_cycles),
-        PLACEMENT_TEST(test_parts),
-        PLACEMENT_TEST(test_alone),
-        PLACEMENT_TEST(test_reporter),
-        PLACEMENT_TEST(test_sockets_do_not_order),
-        PLACEMENT_TEST(test_auto),
-        PLACEMENT_TEST(test_thousand),
-        PLACEMENT_TEST(test_print),
+        PLACEMENT_TEST(test_per_node), PLACEMENT_TEST(test_chain),    PLACEMENT_TEST(test_chain_backwards),
+        PLACEMENT_TEST(test_weights),  PLACEMENT_TEST(test_tree),     PLACEMENT_TEST(test_fan_in),
+        PLACEMENT_TEST(test_replicas), PLACEMENT_TEST(test_cycles),   PLACEMENT_TEST(test_parts),
+        PLACEMENT_TEST(test_alone),    PLACEMENT_TEST(test_reporter), PLACEMENT_TEST(test_sockets_do_not_order),
+        PLACEMENT_TEST(test_auto),     PLACEMENT_TEST(test_thousand), PLACEMENT_TEST(test_print),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -491,8 +491,8 @@ static void expect_thread_of(size_t index, const char *name)
 static void test_thread_names(void **state)
 {
     (void)state;
-    OPEN("--threads", "1", "--store", "--address", "in", "--vuid", "A_VERY_LONG_NAME", "--work", "--input-address", "in",
-         "--metrics-uri", "http://127.0.0.1:1/", "--drain", "--cpu-list", "0");
+    OPEN("--threads", "1", "--store", "--address", "in", "--vuid", "A_VERY_LONG_NAME", "--work", "--input-address",
+         "in", "--metrics-uri", "http://127.0.0.1:1/", "--drain", "--cpu-list", "0");
     assert_ptr_equal(node(0)->idle, node(1)->idle);
     assert_ptr_not_equal(node(0)->idle, node(2)->idle); /* the user placed it */
     assert_ptr_not_equal(node(0)->idle, node(3)->idle); /* the reporter */
