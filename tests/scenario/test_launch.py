@@ -357,10 +357,10 @@ class EndTest(Scenario):
             program.send_signal()
         program.wait(3)
 
-    def test_threads_have_readable_names(self):
+    def check_thread_names(self, threads, expected):
         address = free_address()
         program = self.launch(
-            "run", "--mq", "--address", address,
+            "run", "--threads", threads, "--mq", "--address", address,
             *worker("passthrough", address, "second"), "--mq", "--address", "second",
             listening=[address])
         folder = "/proc/%d/task" % program.pid
@@ -372,9 +372,12 @@ class EndTest(Scenario):
                     found.append(file.read().strip())
             return sorted(found)
 
-        expected = ["millrace", "mq 1", "mq 2", "worker"]
         self.assertTrue(wait_until(lambda: names() == expected, 10), names())
         self.assert_clean_stop(program)
+
+    def test_threads_have_readable_names(self):
+        self.check_thread_names("per-node", ["millrace", "mq 1", "mq 2", "worker"])
+        self.check_thread_names("1", ["millrace", "mq 1+2"])
 
 
 class IdleTest(Scenario):
