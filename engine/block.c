@@ -49,7 +49,7 @@ void block_attach(struct block *block, unsigned char **buffer, uint32_t capacity
     block->used_bytes = used_bytes;
     block->message_count = message_count;
     block->time_ns = time_ns;
-    block->one_time = message_count == 1;
+    block->times = message_count == 1 ? BLOCK_TIMES_ONE : BLOCK_TIMES_MIXED;
     *buffer = NULL;
 }
 
@@ -71,6 +71,17 @@ static int64_t last_time_ns(const struct block *source, const struct block_curso
     for (uint32_t i = 1; i < count; i++)
         block_cursor_pop(&cursor);
     return block_message_at(source, cursor.offset)->time_ns;
+}
+
+/* What is true of the target's times when messages from `first_ns` on, with such times, come behind it. */
+static enum block_times joined_times(const struct block *target, enum block_times times, int64_t first_ns)
+{
+    if (target->message_count == 0)
+        return times;
+    if (target->times == BLOCK_TIMES_MIXED || times == BLOCK_TIMES_MIXED || first_ns < target->time_ns)
+        return BLOCK_TIMES_MIXED;
+    bool one = target->times == BLOCK_TIMES_ONE && times == BLOCK_TIMES_ONE && first_ns == target->time_ns;
+    return one ? BLOCK_TIMES_ONE : BLOCK_TIMES_ASCEND;
 }
 
 uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, uint32_t count_max)
@@ -95,12 +106,12 @@ uint32_t block_copy_messages(struct block *target, struct block_cursor *cursor, 
     if (count == 0)
         return 0;
     memcpy(target->records + target->used_bytes, source->records + cursor->offset, bytes);
-    int64_t time_ns = source->one_time != 0 ? source->time_ns : last_time_ns(source, cursor, count);
-    if (source->one_time != 0)
-        renew_times(target, target->used_bytes, count, time_ns);
-    bool same = target->message_count == 0 || (target->one_time != 0 && target->time_ns == time_ns);
-    target->one_time = same && source->one_time != 0;
-    target->time_ns = time_ns;
+    int64_t first_ns = block_message_time_ns(source, block_message_at(source, cursor->offset));
+    int64_t last_ns = source->times == BLOCK_TIMES_ONE ? source->time_ns : last_time_ns(source, cursor, count);
+    if (source->times == BLOCK_TIMES_ONE)
+        renew_times(target, target->used_bytes, count, last_ns);
+    target->times = joined_times(target, source->times, first_ns);
+    target->time_ns = last_ns;
     target->used_bytes += bytes;
     target->message_count += count;
     cursor->offset += bytes;

@@ -30,6 +30,13 @@ struct message {
 
 enum { MESSAGE_LENGTH_MAX = 1 << 30 };
 
+/* What can be said of the times of a block's messages without looking at them. */
+enum block_times {
+    BLOCK_TIMES_MIXED,
+    BLOCK_TIMES_ASCEND, /* none is earlier than the one before it */
+    BLOCK_TIMES_ONE,    /* all are the block's time_ns, whatever the messages say */
+};
+
 struct block {
     uint32_t magic;
     uint32_t message_count;
@@ -38,7 +45,7 @@ struct block {
     unsigned char *records;  /* `inline_records`, or a detached buffer */
     int64_t time_ns;         /* when its last message was emitted */
     uint32_t inline_bytes;   /* capacity of `inline_records` */
-    uint32_t one_time;       /* 1: all its messages were emitted at time_ns, whatever they say; else 0 */
+    uint32_t times;          /* enum block_times */
     _Alignas(8) unsigned char inline_records[];
 };
 
@@ -86,7 +93,10 @@ static inline void block_commit(struct block *block, struct message *message, ui
     message->time_ns = time_ns;
     message->length = length;
     message->reserved = 0;
-    block->one_time = block->message_count == 0 || (block->one_time != 0 && block->time_ns == time_ns);
+    if (block->message_count == 0)
+        block->times = BLOCK_TIMES_ONE;
+    else if (block->time_ns != time_ns && block->times != BLOCK_TIMES_MIXED)
+        block->times = time_ns > block->time_ns ? BLOCK_TIMES_ASCEND : BLOCK_TIMES_MIXED;
     block->time_ns = time_ns;
     block->used_bytes += message_record_bytes(length);
     block->message_count++;
@@ -112,7 +122,7 @@ static inline const struct message *block_message_at(const struct block *block, 
 /* When a message of the block was emitted. */
 static inline int64_t block_message_time_ns(const struct block *block, const struct message *message)
 {
-    return block->one_time != 0 ? block->time_ns : message->time_ns;
+    return block->times == BLOCK_TIMES_ONE ? block->time_ns : message->time_ns;
 }
 
 /* All messages of the block are emitted anew at `time_ns`: for who hands a block on as it is. Nothing can be appended
@@ -120,7 +130,7 @@ static inline int64_t block_message_time_ns(const struct block *block, const str
 static inline void block_set_time(struct block *block, int64_t time_ns)
 {
     block->time_ns = time_ns;
-    block->one_time = 1;
+    block->times = BLOCK_TIMES_ONE;
     block->capacity_bytes = block->used_bytes;
 }
 

@@ -34,8 +34,14 @@
 #include "engine/status.h"
 
 /* Used blocks go back so many at a time, or as soon as the producer wants them: a quarter of the cache lines that would
- * cross otherwise. */
-enum { EDGE_BLOCK_BYTES = 8192 - BLOCK_HEAD_BYTES, EDGE_BLOCK_COUNT = 512, EDGE_RETURN_COUNT = 8 };
+ * cross otherwise. An edge within one thread does with few blocks, which stay in the caches; for one between threads
+ * see have_empty in edge.c. */
+enum {
+    EDGE_BLOCK_BYTES = 8192 - BLOCK_HEAD_BYTES,
+    EDGE_BLOCK_COUNT = 32,
+    EDGE_WIDE_BLOCK_COUNT = 512,
+    EDGE_RETURN_COUNT = 8
+};
 
 struct edge_spill;
 

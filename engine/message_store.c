@@ -2,9 +2,13 @@
 
 #include <stdlib.h>
 
+/* Blocks are of the edges' size, so that they can pass; records that would waste much of such a block's end are put
+ * into larger ones. */
 enum {
-    STORE_BLOCK_BYTES = 64 * 1024 - BLOCK_HEAD_BYTES,
-    SHALLOW_BLOCK_COUNT = 64, /* below, blocks pass whole: what they waste is bounded by it */
+    SMALL_BLOCK_BYTES = 8 * 1024 - BLOCK_HEAD_BYTES,
+    LARGE_BLOCK_BYTES = 64 * 1024 - BLOCK_HEAD_BYTES,
+    LARGE_RECORD_BYTES = SMALL_BLOCK_BYTES / 16,
+    SHALLOW_BLOCK_COUNT = 64, /* up to here, blocks pass however full they are */
 };
 
 void message_store_free(struct message_store *store)
@@ -13,7 +17,6 @@ void message_store_free(struct message_store *store)
         block_free(&store->blocks[(store->first + i) & (store->slot_count - 1)]);
     while (store->empty_count > 0)
         block_free(&store->empties[--store->empty_count]);
-    block_free(&store->spare);
     free(store->blocks);
     *store = (struct message_store){0};
 }
@@ -43,18 +46,23 @@ static void append_block(struct message_store *store, struct block *block)
     if (store->block_count == store->slot_count)
         grow(store);
     store->blocks[(store->first + store->block_count++) & (store->slot_count - 1)] = block;
+    store->block_bytes += block->inline_bytes;
+}
+
+/* One that is kept, if it is of that size. */
+static struct block *new_block(struct message_store *store, uint32_t inline_bytes)
+{
+    if (store->empty_count > 0 && store->empties[store->empty_count - 1]->inline_bytes == inline_bytes)
+        return store->empties[--store->empty_count];
+    return block_new(inline_bytes);
 }
 
 static struct block *add_block(struct message_store *store, uint32_t length)
 {
     uint32_t record = message_record_bytes(length);
-    struct block *block = store->spare;
-    if (record > STORE_BLOCK_BYTES)
-        block = block_new(record);
-    else if (block == NULL)
-        block = block_new(STORE_BLOCK_BYTES);
-    else
-        store->spare = NULL;
+    struct block *block = record <= LARGE_RECORD_BYTES
+                              ? new_block(store, SMALL_BLOCK_BYTES)
+                              : new_block(store, record > LARGE_BLOCK_BYTES ? record : LARGE_BLOCK_BYTES);
     append_block(store, block);
     return block;
 }
@@ -104,13 +112,14 @@ static struct block *remove_first(struct message_store *store)
     struct block *block = store->blocks[store->first];
     store->first = (store->first + 1) & (store->slot_count - 1);
     store->block_count--;
+    store->block_bytes -= block->inline_bytes;
     store->front = (struct block_cursor){0};
     return block;
 }
 
 static void keep_empty(struct message_store *store, struct block *block)
 {
-    if (store->empty_count < MESSAGE_STORE_EMPTY_MAX)
+    if (store->empty_count < MESSAGE_STORE_EMPTY_MAX && block->inline_bytes <= LARGE_BLOCK_BYTES)
         store->empties[store->empty_count++] = block;
     else
         block_free(&block);
@@ -120,13 +129,7 @@ static void drop_first(struct message_store *store)
 {
     struct block *block = remove_first(store);
     block_reset(block);
-    if (block->inline_bytes < STORE_BLOCK_BYTES) {
-        keep_empty(store, block);
-    } else if (store->spare == NULL && block->inline_bytes == STORE_BLOCK_BYTES) {
-        store->spare = block;
-    } else {
-        block_free(&block);
-    }
+    keep_empty(store, block);
 }
 
 struct block_cursor *message_store_cursor(struct message_store *store)
@@ -167,15 +170,12 @@ void message_store_pop(struct message_store *store)
 
 /* ---- whole blocks ---- */
 
-static struct block *empty_for(struct message_store *store, uint32_t inline_bytes)
+/* What the blocks' ends waste stays below an eighth, or within so many blocks. A long message's buffer has no end. */
+static bool stays_dense(const struct message_store *store, const struct block *block)
 {
-    if (store->empty_count > 0) {
-        struct block *block = store->empties[--store->empty_count];
-        if (block->inline_bytes == inline_bytes)
-            return block;
-        block_free(&block);
-    }
-    return block_new(inline_bytes);
+    uint64_t used = store->record_bytes + block->used_bytes;
+    uint64_t taken = store->block_bytes + block->inline_bytes;
+    return store->block_count < SHALLOW_BLOCK_COUNT || used >= taken - taken / 8;
 }
 
 struct block *message_store_take_block(struct message_store *store, struct block *block, uint64_t count_max,
@@ -183,9 +183,9 @@ struct block *message_store_take_block(struct message_store *store, struct block
 {
     bool fits = store->message_count + block->message_count <= count_max &&
                 store->record_bytes + block->used_bytes <= record_bytes_max;
-    if (store->block_count >= SHALLOW_BLOCK_COUNT || block->inline_bytes >= STORE_BLOCK_BYTES || !fits)
+    if (!fits || !stays_dense(store, block))
         return NULL;
-    struct block *empty = empty_for(store, block->inline_bytes);
+    struct block *empty = new_block(store, block->inline_bytes);
     append_block(store, block);
     store->message_count += block->message_count;
     store->record_bytes += block->used_bytes;

@@ -16,9 +16,9 @@ struct message_store {
     size_t slot_count;
     size_t first;
     size_t block_count;
-    struct block *spare;                            /* one empty block kept for the next need */
-    struct block *empties[MESSAGE_STORE_EMPTY_MAX]; /* of the edges' size, for blocks that are handed through */
+    struct block *empties[MESSAGE_STORE_EMPTY_MAX]; /* kept for the next need */
     size_t empty_count;
+    uint64_t block_bytes; /* of all blocks, whatever is in them */
     struct block_cursor front;
     uint64_t message_count;
     uint64_t record_bytes; /* what the messages take, overhead included */
@@ -38,12 +38,12 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
                                   uint64_t record_bytes_max);
 
 /*
- * Blocks can pass through whole, without a copy, while the store is shallow; a deep one copies messages close together,
- * so that its memory stays that of its contents. A block that comes or goes is exchanged for an empty one of its size.
+ * Blocks pass through whole, without a copy, as long as their unused ends do not add up; else messages are copied close
+ * together. A block that comes or goes is exchanged for an empty one of its size.
  */
 
-/* Takes the block over, as it is, and returns an empty one for it; NULL: it does not (too deep, or a limit of the whole
- * store would be passed), and nothing was done. */
+/* Takes the block over, as it is, and returns an empty one for it; NULL: it does not (its end would waste too
+ * much, or a limit of the whole store would be passed), and nothing was done. */
 struct block *message_store_take_block(struct message_store *store, struct block *block, uint64_t count_max,
                                        uint64_t record_bytes_max);
 

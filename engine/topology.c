@@ -148,20 +148,44 @@ static void prepare_loop(struct topology *topology, size_t index)
     memcpy(loop->thread_name + length, others, strlen(others) + 1);
 }
 
+static struct idle *idle_at(struct topology *topology, size_t node, size_t application_port)
+{
+    if (node != WIRING_NONE)
+        return &thread_of(topology, node)->idle;
+    return &topology->application_idles[application_port == WIRING_NONE ? 0 : application_port];
+}
+
+/* Edges between threads are wide; so many of them at most, for each may take 4 MiB. If there are more, they share. */
+enum { WIDE_EDGE_COUNT_MAX = 64 };
+
+static uint32_t wide_block_count(const struct topology *topology)
+{
+    size_t wide_count = 0;
+    for (size_t i = 0; i < topology->wiring.edge_count; i++) {
+        const struct wiring_edge *wired = &topology->wiring.edges[i];
+        bool within = wired->producer != WIRING_NONE && wired->consumer != WIRING_NONE &&
+                      topology->placement.thread_of[wired->producer] == topology->placement.thread_of[wired->consumer];
+        wide_count += !within;
+    }
+    if (wide_count <= WIDE_EDGE_COUNT_MAX)
+        return EDGE_WIDE_BLOCK_COUNT;
+    size_t share = (size_t)WIDE_EDGE_COUNT_MAX * EDGE_WIDE_BLOCK_COUNT / wide_count;
+    return share > EDGE_BLOCK_COUNT ? (uint32_t)share : EDGE_BLOCK_COUNT;
+}
+
 static void make_edges(struct topology *topology)
 {
     const struct wiring *wiring = &topology->wiring;
+    uint32_t wide_count = wide_block_count(topology);
     topology->edges = calloc(wiring->edge_count + 1, sizeof(struct edge *));
     CHECK(topology->edges != NULL);
     for (size_t i = 0; i < wiring->edge_count; i++) {
         const struct wiring_edge *wired = &wiring->edges[i];
-        struct edge *edge = edge_new(EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT);
-        struct idle *application =
-            &topology->application_idles[wired->application_port == WIRING_NONE ? 0 : wired->application_port];
-        edge->producer_idle =
-            wired->producer == WIRING_NONE ? application : &thread_of(topology, wired->producer)->idle;
-        edge->consumer_idle =
-            wired->consumer == WIRING_NONE ? application : &thread_of(topology, wired->consumer)->idle;
+        struct idle *producer = idle_at(topology, wired->producer, wired->application_port);
+        struct idle *consumer = idle_at(topology, wired->consumer, wired->application_port);
+        struct edge *edge = edge_new(EDGE_BLOCK_BYTES, producer == consumer ? EDGE_BLOCK_COUNT : wide_count);
+        edge->producer_idle = producer;
+        edge->consumer_idle = consumer;
         topology->edges[i] = edge;
     }
 }

@@ -71,14 +71,14 @@ static void record_run(struct node_stats *stats, struct block_cursor from, uint6
     histogram_record(&stats->latency, now_ns - run_time_ns, run_count);
 }
 
-/* The same for a whole block, whose times ascend. Where first and last differ by less than the histogram's bins do (a
+/* The same for a whole block. Where its times ascend and first and last differ by less than the histogram's bins do (a
  * tenth of the latency), all count with their middle, and the messages need not be looked at. */
 static void record_block(struct node_stats *stats, struct block *block, int64_t now_ns)
 {
     int64_t first_ns = block_message_time_ns(block, block_message_at(block, 0));
     int64_t spread_ns = block->time_ns - first_ns;
     int64_t latency_ns = now_ns - first_ns - spread_ns / 2;
-    if (spread_ns >= 0 && spread_ns <= latency_ns / 10)
+    if (block->times != BLOCK_TIMES_MIXED && spread_ns <= latency_ns / 10)
         histogram_record(&stats->latency, latency_ns, block->message_count);
     else
         record_run(stats, (struct block_cursor){.block = block}, block->message_count, now_ns);
@@ -90,7 +90,7 @@ static uint64_t give_block(struct dispatch *dispatch, struct dispatch_target *ta
                            uint64_t share, int64_t now_ns)
 {
     struct block *block = message_store_peek_block(store, target->edge->block_bytes);
-    if (block == NULL || block->message_count > target->credit || block->message_count / 2 > share ||
+    if (block == NULL || block->message_count > target->credit || block->message_count > share + share / 4 ||
         !edge_can_give_block(target->edge))
         return 0;
     uint32_t count = block->message_count;

@@ -54,7 +54,9 @@ static const struct counter worker_counters[] = {
     {0},
 };
 
-enum { STEP_MESSAGE_MAX = 256, LATENCY_GROUP = 16 };
+/* A step's end: so many messages from each input, or the time, whatever comes first. */
+enum { STEP_MESSAGE_MAX = 2048, LATENCY_GROUP = 16 };
+static const int64_t step_ns = 100 * NS_PER_US;
 /* At a stop: how long an answer to a GET that is under way is waited for. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
 
@@ -233,11 +235,12 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
     return group;
 }
 
-/* Up to `count_max` messages and a block or group from one input. *now_ns goes on with the clock. */
+/* A bounded batch from one input. *now_ns goes on with the clock. */
 static unsigned take(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
 {
     unsigned taken = 0;
-    while (taken < count_max) {
+    int64_t end_ns = *now_ns + step_ns;
+    while (taken < count_max && *now_ns < end_ns) {
         unsigned passed = pass_blocks(worker, input, count_max - taken, now_ns);
         unsigned applied = apply_group(worker, input, now_ns);
         taken += passed + applied;

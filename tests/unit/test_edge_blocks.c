@@ -132,7 +132,7 @@ static void test_times(void **state)
         edge_emit(from, "0123456789abcdef", 16, 10 + i);
     edge_flush(from);
     const struct message *message = edge_peek(from);
-    assert_int_equal(from->cursor.block->one_time, 0);
+    assert_int_equal(from->cursor.block->times, BLOCK_TIMES_ASCEND);
     assert_int_equal(block_message_time_ns(from->cursor.block, message), 10);
     assert_int_equal(edge_forward_block(from, to, 50), 8);
     edge_flush(to);

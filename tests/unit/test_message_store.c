@@ -42,7 +42,9 @@ static size_t memory_bytes(const struct message_store *store)
         const struct block *block = store->blocks[(store->first + i) & (store->slot_count - 1)];
         bytes += sizeof(struct block) + block->inline_bytes;
     }
-    return store->spare != NULL ? bytes + sizeof(struct block) + store->spare->inline_bytes : bytes;
+    for (size_t i = 0; i < store->empty_count; i++)
+        bytes += sizeof(struct block) + store->empties[i]->inline_bytes;
+    return bytes;
 }
 
 /* A block with the numbers from `first` on. */
