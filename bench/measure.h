@@ -6,7 +6,8 @@
  * meanwhile meets all of them; every second round in the opposite order, so that none always follows the same one.
  * Ratios are made within a round, and their median is reported: a round is only compared with itself. Beside each round
  * the way of a cache line between two processors is measured (bench/round_trip.h), because everything that crosses
- * processors follows it.
+ * processors follows it; a round at whose end that has doubled or halved is run again, up to half as many times as
+ * there are rounds.
  *
  * stdout gets one line of JSON for each metric, which bench/report.py reads:
  *
