@@ -57,12 +57,13 @@ class Axis:
     """From a value to a place: logarithmic, over whole decades."""
 
     def __init__(self, values):
+        values = [value for value in values if value > 0] or [1]
         self.low = math.floor(math.log10(min(values)) - 1e-9)
         self.high = max(math.ceil(math.log10(max(values))), self.low + 1)
         self.width = WIDTH - LABEL_WIDTH - VALUE_WIDTH
 
     def x(self, value):
-        share = (math.log10(value) - self.low) / (self.high - self.low)
+        share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0
         return LABEL_WIDTH + self.width * min(max(share, 0.004), 1)  # the least bar is seen too
 
     def decades(self):

@@ -136,7 +136,7 @@ static void run_one(const struct measure_contest *contest, struct outcome *outco
         return;
     }
     for (size_t i = 0; i < contest->metric_count; i++) {
-        if (!isfinite(figures[i]) || figures[i] <= 0)
+        if (!isfinite(figures[i]) || figures[i] < 0 || (figures[i] == 0 && contest->contestant_count > 1))
             bench_fail("%s: %s is %g", contestant->name, contest->metrics[i].name, figures[i]);
         outcome->figures[which][i][round] = figures[i];
     }

@@ -43,9 +43,9 @@ enum measure_role { MEASURE_OURS, MEASURE_LIMIT, MEASURE_PEER };
 struct measure_contestant {
     const char *name; /* "millrace", "two bare rings", "ZeroMQ inproc" */
     enum measure_role role;
-    /* Runs the workload for about `seconds` and writes a figure, above 0, for each metric. False: it cannot (a peer
-     * that is not installed); it is then left out. Ends the program, with a text, on a failure that is not a peer's
-     * absence.
+    /* Runs the workload for about `seconds` and writes a figure for each metric: above 0, or 0 in a contest of one.
+     * False: it cannot (a peer that is not installed); it is then left out. Ends the program, with a text, on a failure
+     * that is not a peer's absence.
      */
     bool (*run)(void *context, double seconds, double *figures);
     void *context;

@@ -164,6 +164,7 @@ static void measure_depth(const struct depth *depth, double *figures)
     millrace_launch_close(&launch);
 }
 
+/* As many messages as `context` says, however long that takes. */
 static bool run_depth(void *context, double seconds, double *figures)
 {
     int ends[2];
