@@ -51,22 +51,28 @@ install_packages() {
         die "apt-get could not install:$missing"
 }
 
-# install_peers NAME...: the same, but goes on without one that cannot be had. Debian starts a server when it installs
-# it, unless /usr/sbin/policy-rc.d forbids that: so, where there is none, one stands there meanwhile. A tree that was
-# configured before looks again for what is new.
+# install_peers NAME...: the same, but goes on without one that cannot be had. A tree that was configured before looks
+# again for what is new.
 install_peers() {
     find_missing "$@"
     [ -n "$missing" ] || return 0
-    policy=/usr/sbin/policy-rc.d
+    before=$missing
     as_root=
     [ "$(id -u)" -eq 0 ] || as_root=sudo
-    [ -e $policy ] && policy= || printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null || policy=
-    [ -z "$policy" ] || $as_root chmod 755 $policy
-    for package in $missing; do
-        (install_packages "$package") || say "Going on without $package."
-    done
-    [ -z "$policy" ] || $as_root rm -f $policy
-    rm -f "$root/build/release/build.ninja"
+    (
+        # Debian starts a server when it installs it, unless this file forbids that.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap '$as_root rm -f $policy' EXIT
+            trap 'exit 1' INT TERM
+            printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null && $as_root chmod 755 $policy
+        fi
+        for package in $missing; do
+            (install_packages "$package") || say "Going on without $package."
+        done
+    ) || :
+    find_missing "$@"
+    [ "$missing" = "$before" ] || rm -f "$root/build/release/build.ninja"
 }
 
 # is_configured TREE: by these presets, and for this place (the whole tree may have been moved).

@@ -8,6 +8,7 @@ from rows import figure
 WIDTH = 1000
 LABEL_WIDTH = 330
 VALUE_WIDTH = 170
+WORDS_WIDTH = 90  # of "21.5 M  millrace"
 BAR_HEIGHT = 12
 ROW_GAP = 12
 AXIS_HEIGHT = 26
@@ -57,12 +58,13 @@ class Axis:
     """From a value to a place: logarithmic, over whole decades."""
 
     def __init__(self, values):
+        values = [value for value in values if value > 0] or [1]
         self.low = math.floor(math.log10(min(values)) - 1e-9)
         self.high = max(math.ceil(math.log10(max(values))), self.low + 1)
         self.width = WIDTH - LABEL_WIDTH - VALUE_WIDTH
 
     def x(self, value):
-        share = (math.log10(value) - self.low) / (self.high - self.low)
+        share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0
         return LABEL_WIDTH + self.width * min(max(share, 0.004), 1)  # the least bar is seen too
 
     def decades(self):
@@ -83,14 +85,17 @@ def draw_row(row, axis, top, peer_colours):
     """The marks of one row, and where it ends."""
     marks = [text(LABEL_WIDTH - 10, top + 10, row.workload, "end"),
              text(LABEL_WIDTH - 10, top + 23, f"{row.benchmark}, {row.metric}", "end", 10)]
+    asked = asked_value(row)
     y = top
     for name, value, colour in bars(row, peer_colours):
         width = axis.x(value) - LABEL_WIDTH
+        words_x = axis.x(value) + 6
+        if y == top and asked and words_x - 6 < axis.x(asked) < words_x + WORDS_WIDTH:
+            words_x = axis.x(asked) + 6  # behind the mark
         marks.append(f'<rect x="{LABEL_WIDTH}" y="{y:.1f}" width="{width:.1f}" height="{BAR_HEIGHT - 2}" rx="2" '
                      f'fill="{colour}"/>')
-        marks.append(text(axis.x(value) + 6, y + 9, f"{figure(value, row.unit)}  {name}", size=10))
+        marks.append(text(words_x, y + 9, f"{figure(value, row.unit)}  {name}", size=10))
         y += BAR_HEIGHT
-    asked = asked_value(row)
     if asked:
         marks.append(line(axis.x(asked), top - 2, top + BAR_HEIGHT, ASKED, 2))
     return marks, max(y, top + 26)

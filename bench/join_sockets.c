@@ -36,7 +36,7 @@ static pid_t begin(const char *const *words)
         dup2(nowhere, STDERR_FILENO);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* it does not outlive a benchmark that fails */
         if (getppid() == parent)
-            execv(MILLRACE_PROGRAM, (char *const *)(uintptr_t)words);
+            execv(MILLRACE_PROGRAM, (char *const *)words);
         _exit(127);
     }
     return child;
@@ -95,8 +95,12 @@ static int udp_socket(uint16_t port, uint16_t *bound)
 static void choose_ports(uint16_t *ports)
 {
     int fds[PORT_COUNT];
-    for (unsigned i = 0; i < PORT_COUNT; i++)
+    for (unsigned i = 0; i < PORT_COUNT; i++) {
+        ports[i] = 0;
         fds[i] = udp_socket(0, &ports[i]);
+        if (fds[i] < 0)
+            bench_fail("no port");
+    }
     for (unsigned i = 0; i < PORT_COUNT; i++)
         close(fds[i]);
 }

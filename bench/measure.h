@@ -6,7 +6,8 @@
  * meanwhile meets all of them; every second round in the opposite order, so that none always follows the same one.
  * Ratios are made within a round, and their median is reported: a round is only compared with itself. Beside each round
  * the way of a cache line between two processors is measured (bench/round_trip.h), because everything that crosses
- * processors follows it.
+ * processors follows it; a round at whose end that has doubled or halved is run again, up to half as many times as
+ * there are rounds.
  *
  * stdout gets one line of JSON for each metric, which bench/report.py reads:
  *
@@ -42,9 +43,9 @@ enum measure_role { MEASURE_OURS, MEASURE_LIMIT, MEASURE_PEER };
 struct measure_contestant {
     const char *name; /* "millrace", "two bare rings", "ZeroMQ inproc" */
     enum measure_role role;
-    /* Runs the workload for about `seconds` and writes a figure, above 0, for each metric. False: it cannot (a peer
-     * that is not installed); it is then left out. Ends the program, with a text, on a failure that is not a peer's
-     * absence.
+    /* Runs the workload for about `seconds` and writes a figure for each metric: above 0, or 0 in a contest of one.
+     * False: it cannot (a peer that is not installed); it is then left out. Ends the program, with a text, on a failure
+     * that is not a peer's absence.
      */
     bool (*run)(void *context, double seconds, double *figures);
     void *context;

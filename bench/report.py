@@ -2,7 +2,7 @@
 
     report.py [--json FILE] [--chart FILE] [--compare] [--accept] FILE.jsonl...
 
-bench/run calls it. Exit status: 1 if --compare finds something worse, else 0.
+bench/run calls it. Exit status: 1 if --compare finds something worse, or a line is no row; else 0.
 """
 
 import argparse
@@ -153,7 +153,11 @@ def main(arguments):
     parser.add_argument("files", nargs="+", help="what the benchmarks wrote")
     options = parser.parse_args(arguments)
 
-    rows = rows_of.read(options.files)
+    rows, odd = rows_of.read(options.files)
+    for words in odd:
+        print(words, file=sys.stderr)
+    if not rows:
+        return 1
     about = about_this_run()
     print(table(rows))
     print("\n" + summary(rows, about))
@@ -168,7 +172,7 @@ def main(arguments):
     status = say_worse(rows) if options.compare else 0
     if options.accept:
         compare.save(BASELINE, rows, about)
-    return status
+    return 1 if odd else status
 
 
 if __name__ == "__main__":

@@ -140,12 +140,16 @@ def from_line(line):
 
 
 def read(paths):
-    """The rows of the benchmarks' files, in order."""
-    found = []
+    """The rows of the benchmarks' files, in order, and a text for each line that is none."""
+    found, odd = [], []
     for path in paths:
         with open(path, encoding="utf-8") as file:
-            found += [from_line(line) for line in file if line.strip()]
-    return found
+            for number, line in enumerate(file, 1):
+                try:
+                    found.append(from_line(line))
+                except (ValueError, KeyError, IndexError):
+                    odd.append(f"{path}:{number} is no row: {line.strip()[:60]}")
+    return found, odd
 
 
 def figure(value, unit):

@@ -183,7 +183,7 @@ void bench_flags_add(struct bench_flags *flags, const char *format, ...)
 void bench_flags_free(struct bench_flags *flags)
 {
     for (int i = 0; i < flags->count; i++)
-        free((void *)(uintptr_t)flags->words[i]);
+        free((void *)flags->words[i]);
     free((void *)flags->words);
     *flags = (struct bench_flags){0};
 }

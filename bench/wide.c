@@ -130,7 +130,7 @@ static void put_all(millrace_launch *launch, millrace_producer *producer, const 
     for (unsigned i = 0; i < depth->count; i++) {
         enum millrace_result result;
         while ((result = millrace_put(producer, text, depth->bytes)) == MILLRACE_AGAIN)
-            result = millrace_put_wait(producer, -1);
+            bench_must(millrace_put_wait(producer, -1), "the queue takes no more");
         bench_must(result, "a message could not be put");
     }
     bench_must(millrace_put_wait(producer, -1), "not all messages could be put");
@@ -164,6 +164,7 @@ static void measure_depth(const struct depth *depth, double *figures)
     millrace_launch_close(&launch);
 }
 
+/* As many messages as `context` says, however long that takes. */
 static bool run_depth(void *context, double seconds, double *figures)
 {
     int ends[2];

@@ -182,6 +182,9 @@ class Picture(unittest.TestCase):
                 self.assertGreater(float(element.get("width")), 1)
                 self.assertLessEqual(float(element.get("x")) + float(element.get("width")), chart.WIDTH)
 
+    def test_nothing_has_a_bar_too(self):
+        self.assertIn("0.00 %  millrace", chart.draw([row(ours=(0, 0, 0), limit=None, unit="%")], ""))
+
     def test_shows_what_leads_and_what_is_asked(self):
         found = chart.shown([row(metric="p50"), row(metric="p90"), row(metric="p99", asked_ratio=3)])
         self.assertEqual([one.metric for one in found], ["p50", "p99"])
@@ -213,6 +216,16 @@ class Whole(unittest.TestCase):
         status, output = self.run_report((10, 10, 10), "--compare")
         self.assertEqual(status, 1)
         self.assertIn("one edge, rate: 1 of bare rings before, 0.5 now", output)
+
+    def test_other_lines_are_said(self):
+        for other in ("done\n", "{}\n"):
+            path = self.folder / "edge.jsonl"
+            path.write_text(other + line() + "\n", encoding="utf-8")
+            errors = io.StringIO()
+            with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.redirect_stderr(errors):
+                self.assertEqual(report.main([str(path)]), 1)
+            self.assertIn("edge.jsonl:1 is no row: " + other.strip(), errors.getvalue())
+            self.assertIn("one edge", output.getvalue())
 
     def test_files(self):
         status, _ = self.run_report((10, 20, 30), "--json", str(self.folder / "all.json"), "--chart",
