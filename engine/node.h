@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine/address.h"
 #include "engine/edge.h"
@@ -63,6 +64,9 @@ struct node_type {
     unsigned serves; /* link kinds that its ROLE_LISTEN addresses understand, or'ed */
     bool reports;    /* sends metrics */
     bool is_source;  /* feeds a launch: --exit-when-drained waits for its end */
+
+    /* Writes what its help has beside its options. May be NULL. */
+    void (*print_more_help)(FILE *out);
 
     /* Which kind of link the addresses of its ROLE_OUTPUT option are; LINK_NONE: what the other end understands, or
      * LINK_PUT if that is not known. Pure. NULL: LINK_PUT. */
