@@ -99,6 +99,7 @@ GOOD = [
     ("pong", QUEUE + PLAYER),
     ("flags with an equals sign", ["--mq", "--address=" + A] + PLAYER[:-2]
      + ["--function=pong"]),
+    ("settings of a function", QUEUE + worker(A, A, "marketspread", "--orders-limit", "9", "--set", "orders-full=refuse")),
     ("function in another case", QUEUE + worker(A, A, "PoNg")),
     ("defaults first", ["--stats-period", "1", "--metrics-address", D,
                         "--log-level", "debug"] + QUEUE + PLAYER),
@@ -247,6 +248,7 @@ class HelpTest(Scenario):
                      "--console-log", "--file-log", "--log-level"],
             "worker": ["--input-address", "--output-address", "--output-type",
                        "--function", "--delay", "--route", "--seed", "--count",
+                       "--set", "--orders-limit", "--orders-full",
                        "--metrics-address", "--stats-period", "--vuid"],
             "feeder": ["--address", "--path", "--delay", "--console-log", "--file-log",
                        "--log-level"],
