@@ -6,7 +6,7 @@
  *
  * A segment is a small hash table: 1024 cache lines of four slots. Other bits of the hash choose a line and the step to
  * the next one, for an id that finds its line full (double hashing; with linear probing the lines on the way would be
- * three times as many). A segment counts as full when an id would be the PROBE_LINE_COUNTth line from its own or
+ * about twice as many). A segment counts as full when an id would be the PROBE_LINE_COUNTth line from its own or
  * further.
  *
  * Slots are 16 bytes, two words. Byte 15 is a tag: 0 for an empty slot; else the kind, and the generation in the two
@@ -162,7 +162,8 @@ static enum status make_segment(struct id_set *set, struct slot **segment, struc
  * without knowing the secret (answers do not show it): the product of NH (Black, Halevi, Krawczyk, Krovetz and Rogaway,
  * "UMAC: fast and secure message authentication", 1999), which two ids share with a probability of at most 2^-64; then
  * the multilinear hash of its four parts (Lemire and Kaser, "Strongly universal string hashing is fast", 2014), whose
- * upper 32 bits are strongly universal. SipHash would take three times as long.
+ * upper 32 bits are strongly universal. Five multiplications, where SipHash has
+ * five rounds.
  */
 static uint64_t hash_short(const struct id_set *set, uint64_t low, uint64_t high)
 {

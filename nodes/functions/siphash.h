@@ -11,7 +11,6 @@
 /*
  * SipHash-1-3 (Jean-Philippe Aumasson and Daniel Bernstein, "SipHash: a fast short-input PRF", 2012, with the reduced
  * rounds that are usual for tables). Words are taken in the machine's byte order: the hash must not leave the process.
- * 9 ns for 9 bytes, some 0.9 ns for each 8 more.
  */
 uint64_t siphash(const uint64_t key[2], const void *data, size_t length);
 
