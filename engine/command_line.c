@@ -51,6 +51,8 @@ static void print_type_help(FILE *out, const struct node_type *type)
 {
     fprintf(out, "\n%s: %s\n", type->name, type->summary);
     options_print_help(out, type->options);
+    if (type->print_more_help != NULL)
+        type->print_more_help(out);
 }
 
 static void print_run_help(FILE *out, const struct catalog *catalog)

@@ -83,8 +83,7 @@ enum millrace_result millrace_launch_add_function(millrace_launch *launch, const
 {
     struct error reason = {0};
     const char *name = function->name != NULL ? function->name : "(no name)";
-    if (function->abi_version != MILLRACE_FUNCTION_ABI ||
-        function->struct_bytes < offsetof(struct millrace_function, flags)) {
+    if (function->abi_version != MILLRACE_FUNCTION_ABI || function->struct_bytes < sizeof *function) {
         error_set_text(&reason, "function %s is made for version %u of the interface; this is %u", name,
                        function->abi_version, MILLRACE_FUNCTION_ABI);
         return fail(error, &reason);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine/address.h"
 #include "engine/edge.h"
@@ -71,6 +72,9 @@ struct node_type {
     unsigned weight;
     /* Whether this node may block, where it depends on its config. Pure; after `check`. May be NULL. */
     bool (*this_may_block)(const struct node_spec *node, const struct topology_spec *spec);
+
+    /* Writes what its help has beside its options. May be NULL. */
+    void (*print_more_help)(FILE *out);
 
     /* Which kind of link the addresses of its ROLE_OUTPUT option are; LINK_NONE: what the other end understands, or
      * LINK_PUT if that is not known. Pure. NULL: LINK_PUT. */

@@ -232,6 +232,8 @@ static void print_limits(FILE *out, const struct option *option)
 void options_print_help(FILE *out, const struct option *table)
 {
     for (const struct option *option = table; option != NULL && option->name != NULL; option++) {
+        if (option->role == ROLE_SETTING)
+            continue;
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", option->name, option->kind == OPTION_FLAG ? "" : " ",
                  option->kind == OPTION_FLAG ? "" : option->value_name);

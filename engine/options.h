@@ -33,6 +33,8 @@ enum option_role {
     ROLE_INPUT,    /* the node takes messages from here */
     ROLE_OUTPUT,   /* the node sends messages there */
     ROLE_REPLICAS, /* uint64_t: how many nodes of this kind are meant */
+    ROLE_SETTING,  /* a text: for what the node holds, such as a worker's function, whose row has the rest; not in the
+                      help of the table */
 };
 
 struct text_list {
@@ -80,7 +82,7 @@ enum status options_check_required(const struct option *table, const void *confi
 
 void options_free(const struct option *table, void *config);
 
-/* Rows of help: "  --name VALUE   text [default; range]". */
+/* Rows of help: "  --name VALUE   text [default; range]". Those of ROLE_SETTING are left out. */
 void options_print_help(FILE *out, const struct option *table);
 
 /* The nearest of `candidate` so far to `name` by edit distance: keeps *best and *best_distance. Start with NULL and a

@@ -10,6 +10,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/topology_spec.h"
+#include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/node_types.h"
 
@@ -39,6 +40,11 @@ static const struct option worker_options[] = {
      .help = "a queue for messages that the function refused", .role = ROLE_OUTPUT},
     {"max-message", OPTION_BYTES, WORKER(message_bytes_max), "16M", 1, 1 << 30, .value_name = "BYTES",
      .help = "the longest message it takes over TCP"},
+    {"set", OPTION_TEXTS, WORKER(settings), .value_name = "NAME=VALUE",
+     .help = "sets something for the function, such as one that an embedding program brings"},
+    /* Of our own functions: a flag for each setting. */
+    {"orders-limit", OPTION_TEXT, WORKER(orders_limit), .value_name = "COUNT", .role = ROLE_SETTING},
+    {"orders-full", OPTION_TEXT, WORKER(orders_full), .value_name = "WHAT", .role = ROLE_SETTING},
     {0},
 };
 
@@ -81,20 +87,50 @@ static const struct millrace_function *find_function(const struct topology_spec 
 static bool worker_may_block(const struct node_spec *node, const struct topology_spec *spec)
 {
     const struct worker_config *config = node->config;
-    return (function_flags(find_function(spec, config->function)) & MILLRACE_FUNCTION_NEVER_BLOCKS) == 0;
+    return (find_function(spec, config->function)->flags & MILLRACE_FUNCTION_NEVER_BLOCKS) == 0;
+}
+
+/* What the user set for the function, over its defaults. */
+static enum status read_settings(const struct worker_config *config, const struct millrace_function *function,
+                                 struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX], struct error *error)
+{
+    enum status status = function_settings_default(function, values, error);
+    for (size_t i = 0; i < config->settings.count && status == STATUS_OK; i++) {
+        const char *text = config->settings.items[i];
+        const char *equals = strchr(text, '=');
+        if (equals == NULL || equals == text)
+            return error_set(error, STATUS_USAGE, "--set: '%s' is not NAME=VALUE", text);
+        status = function_settings_set(function, values, text, (size_t)(equals - text), equals + 1, error);
+    }
+    for (const struct option *option = worker_options; option->name != NULL && status == STATUS_OK; option++) {
+        if (option->role != ROLE_SETTING)
+            continue;
+        const char *text = *(const char *const *)(const void *)((const char *)config + option->offset);
+        if (text != NULL)
+            status = function_settings_set(function, values, option->name, strlen(option->name), text, error);
+    }
+    return status;
+}
+
+static void worker_print_more_help(FILE *out)
+{
+    for (size_t i = 0; i < function_type_count; i++)
+        function_settings_print_help(out, function_types[i]);
 }
 
 static enum status worker_check(const struct node_spec *node, const struct topology_spec *spec, struct error *error)
 {
     const struct worker_config *config = node->config;
-    if (find_function(spec, config->function) == NULL) {
+    const struct millrace_function *function = find_function(spec, config->function);
+    if (function == NULL) {
         char names[256];
         return error_set(error, STATUS_USAGE, "--function: there is no function '%s'; there are %s", config->function,
                          function_names_text(names, sizeof names));
     }
     if (config->dead_letter.count > 1)
         return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
-    return STATUS_OK;
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    return read_settings(config, function, values, error);
 }
 
 static enum status open_function(struct worker *worker, struct error *error)
@@ -102,8 +138,12 @@ static enum status open_function(struct worker *worker, struct error *error)
     struct node *node = worker->node;
     worker->function = find_function(node->spec, worker->config->function);
     CHECK(worker->function != NULL);
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    enum status status = read_settings(worker->config, worker->function, values, error);
+    if (status != STATUS_OK)
+        return status;
     char why[256] = "";
-    if (worker->function->open != NULL && worker->function->open(&worker->function_state, why, sizeof why) != 0)
+    if (worker->function->open != NULL && worker->function->open(&worker->function_state, values, why, sizeof why) != 0)
         return error_set(error, STATUS_SYSTEM, "function %s: %s", worker->function->name, why);
     worker->function_open = true;
     node->function_title = worker->function->title;
@@ -411,6 +451,7 @@ const struct node_type worker_type = {
     .reports = true,
     .weight = 2,
     .this_may_block = worker_may_block,
+    .print_more_help = worker_print_more_help,
     .output_kind = worker_output_kind,
     .check = worker_check,
     .open = worker_open,

@@ -26,6 +26,10 @@ struct worker_config {
     uint64_t seed;
     uint64_t replica_count;
     uint64_t message_bytes_max;
+    /* Settings of the function: NAME=VALUE, and those that have a flag of their own (NULL: not given). */
+    struct text_list settings;
+    const char *orders_limit;
+    const char *orders_full;
 };
 
 enum worker_counter {

@@ -85,8 +85,9 @@ static void double_apply(void *state, const struct millrace_host *host, struct m
     }
 }
 
-static int double_open(void **state, char *why, size_t why_bytes)
+static int double_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
 {
+    (void)values;
     struct text *text = calloc(1, sizeof *text);
     if (text == NULL) {
         snprintf(why, why_bytes, "no memory");

@@ -36,12 +36,6 @@ const struct millrace_function *function_find(const char *name)
     return NULL;
 }
 
-unsigned function_flags(const struct millrace_function *function)
-{
-    bool has_flags = function->struct_bytes >= offsetof(struct millrace_function, flags) + sizeof function->flags;
-    return has_flags ? function->flags : 0;
-}
-
 const char *function_names_text(char *text, size_t text_bytes)
 {
     CHECK(text_bytes > 0);

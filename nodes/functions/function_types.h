@@ -27,9 +27,6 @@ extern const size_t function_type_count;
 /* The function of that name, without regard to the case of ASCII letters, or NULL. */
 const struct millrace_function *function_find(const char *name);
 
-/* Its `flags`; 0 for a struct from before there were any. */
-unsigned function_flags(const struct millrace_function *function);
-
 /* Writes "pong, passthrough, ..." into `text` (NUL-ended, cut to fit); returns `text`. */
 const char *function_names_text(char *text, size_t text_bytes);
 

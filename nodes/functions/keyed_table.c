@@ -19,6 +19,7 @@
 #include <sys/random.h>
 
 #include "engine/check.h"
+#include "nodes/functions/siphash.h"
 
 #define TABLE_MAGIC UINT32_C(0x6b746162)
 
@@ -48,57 +49,9 @@ struct keyed_table {
     uint64_t hash_key[2];
 };
 
-static inline uint64_t rotate_left(uint64_t x, unsigned bits)
-{
-    return (x << bits) | (x >> (64 - bits));
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotate_left(v[1], 13) ^ v[0];
-    v[3] = rotate_left(v[3], 16) ^ v[2];
-    v[0] = rotate_left(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = rotate_left(v[1], 17) ^ v[2];
-    v[3] = rotate_left(v[3], 21) ^ v[0];
-    v[2] = rotate_left(v[2], 32);
-}
-
-/*
- * SipHash-1-3 (Jean-Philippe Aumasson and Daniel Bernstein, "SipHash: a fast short-input PRF", 2012, with the reduced
- * rounds that are usual for tables), cut to 32 bits. Words are taken in the machine's byte order: the hash never leaves
- * the process.
- */
 static uint32_t hash(const struct keyed_table *table, const void *key, size_t length)
 {
-    uint64_t v[4] = {
-        table->hash_key[0] ^ UINT64_C(0x736f6d6570736575), table->hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
-        table->hash_key[0] ^ UINT64_C(0x6c7967656e657261), table->hash_key[1] ^ UINT64_C(0x7465646279746573)};
-    const char *at = key;
-    size_t rest = length;
-    for (; rest >= sizeof(uint64_t); at += sizeof(uint64_t), rest -= sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, at, sizeof word);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    uint64_t last = 0;
-    if (rest > 0)
-        memcpy(&last, at, rest);
-    last ^= (uint64_t)length << 56;
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    uint64_t result = v[0] ^ v[1] ^ v[2] ^ v[3];
-    return (uint32_t)(result >> 32);
+    return (uint32_t)(siphash(table->hash_key, key, length) >> 32);
 }
 
 static uint64_t index_bytes(unsigned index_bits)

@@ -3,7 +3,9 @@
  *
  * A quote (type S) whose spread is at least 5 % of its mid price and at least 5 cents stops new orders of its symbol
  * until a quote with a smaller one comes. An order (type D) is answered with one line of JSON; the ids of accepted
- * orders are remembered for as long as the function runs, within the limits below.
+ * orders are remembered, as many as --orders-limit says. Beyond that the oldest are forgotten, unless --orders-full
+ * says otherwise: FIX 4.2 asks for ids that differ within a trading day, so a feed that runs for months uses them
+ * again, and a worker that stopped taking orders would be worse than one that no longer knows those of last week.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include "engine/log.h"
 #include "nodes/functions/fix.h"
 #include "nodes/functions/function_types.h"
+#include "nodes/functions/id_set.h"
 #include "nodes/functions/keyed_table.h"
 #include "nodes/text/decimal.h"
 #include "nodes/text/json_text.h"
@@ -20,16 +23,38 @@
 #define STOP_SPREAD_RELATIVE 0.05
 #define STOP_SPREAD_ABSOLUTE 0.05
 
-/* Bounds on what a sender can make the function keep: some 100 million orders of a usual id. */
-#define SYMBOL_COUNT_MAX   (UINT64_C(1) << 20)
-#define SYMBOL_BYTES_MAX   (UINT64_C(1) << 28)
-#define ORDER_ID_COUNT_MAX (UINT64_C(1) << 28)
-#define ORDER_ID_BYTES_MAX (UINT64_C(1) << 32)
+/* Bounds on what a sender can make the function keep. Of orders the count is the user's; each has at most so many
+ * bytes, in the mean: enough for ids of 36. */
+#define SYMBOL_COUNT_MAX (UINT64_C(1) << 20)
+#define SYMBOL_BYTES_MAX (UINT64_C(1) << 28)
+enum { ORDER_BYTES_MAX = 64 };
+
+enum setting { SETTING_ORDERS_LIMIT, SETTING_ORDERS_FULL };
+
+/* In the order of enum id_set_full. */
+static const char *const orders_full_choices[] = {"refuse", "forget", NULL};
+
+static const struct millrace_setting settings[] = {
+    [SETTING_ORDERS_LIMIT] = {.name = "orders-limit",
+                              .kind = MILLRACE_SETTING_COUNT,
+                              .default_text = "100000000",
+                              .min = 2,
+                              .max = ID_SET_COUNT_MAX,
+                              .value_name = "COUNT",
+                              .help = "how many order ids are remembered, 25 bytes each up to 15 long"},
+    [SETTING_ORDERS_FULL] = {.name = "orders-full",
+                             .kind = MILLRACE_SETTING_CHOICE,
+                             .default_text = "forget",
+                             .choices = orders_full_choices,
+                             .value_name = "WHAT",
+                             .help = "beyond that: refuse new orders, or forget the older half of the ids"},
+    {0},
+};
 
 struct market_spread {
-    struct keyed_table *symbols;   /* symbol -> struct symbol_state; a symbol is here once it had a quote */
-    struct keyed_table *order_ids; /* accepted ones */
-    struct text output;            /* reused */
+    struct keyed_table *symbols; /* symbol -> struct symbol_state; a symbol is here once it had a quote */
+    struct id_set *order_ids;    /* accepted ones */
+    struct text output;          /* reused */
 };
 
 struct symbol_state {
@@ -44,6 +69,7 @@ enum counter {
     COUNT_REJECTED_DUPLICATE,
     COUNT_REJECTED_UNKNOWN_SYMBOL,
     COUNT_REJECTED_STOPPED,
+    COUNT_ORDERS_FORGOTTEN,
 };
 
 static const char *const counter_names[] = {
@@ -54,6 +80,7 @@ static const char *const counter_names[] = {
     [COUNT_REJECTED_DUPLICATE] = "rejected_duplicate",
     [COUNT_REJECTED_UNKNOWN_SYMBOL] = "rejected_unknown_symbol",
     [COUNT_REJECTED_STOPPED] = "rejected_stopped",
+    [COUNT_ORDERS_FORGOTTEN] = "orders_forgotten",
     NULL,
 };
 
@@ -66,7 +93,7 @@ struct context {
 
 /* What the fields of an order say. */
 struct order {
-    struct fix_view id;
+    struct id_key id;
     struct fix_view symbol;
     struct fix_view account; /* may be absent */
     bool has_quantity;
@@ -126,19 +153,36 @@ static bool read_order(const struct context *context, const struct fix_message *
     if (!need_field(context, "order", message->order_id, "tag 11 or 37 (order id)") ||
         !need_field(context, "order", message->symbol, "tag 55 (symbol)"))
         return false;
-    keyed_table_prefetch(context->state->order_ids, message->order_id.data, message->order_id.length);
     *order = (struct order){
-        .id = message->order_id,
         .symbol = message->symbol,
         .account = message->account,
         .has_quantity = message->order_quantity.data != NULL,
         .has_feed_epoch = message->feed_epoch.data != NULL,
     };
+    id_set_key(context->state->order_ids, message->order_id.data, message->order_id.length, &order->id);
     if (order->has_quantity &&
         !read_number(context, message->order_quantity, "tag 38 (order quantity)", &order->quantity))
         return false;
     return !order->has_feed_epoch ||
            read_number(context, message->feed_epoch, "tag 999 (feed epoch)", &order->feed_epoch);
+}
+
+/* Remembers the id of an order that is accepted, if it is new. False, having failed the call: it cannot be. */
+static bool remember(const struct context *context, const struct id_key *id, enum counter *outcome)
+{
+    struct id_set *order_ids = context->state->order_ids;
+    uint64_t forgotten_count = id_set_forgotten_count(order_ids);
+    struct error error = {0};
+    bool added;
+    if (id_set_add(order_ids, id, &added, &error) != STATUS_OK) {
+        context->host->fail(context->call, "the order id cannot be remembered: %s", error.text);
+        return false;
+    }
+    if (id_set_forgotten_count(order_ids) != forgotten_count)
+        context->host->count(context->call, COUNT_ORDERS_FORGOTTEN,
+                             id_set_forgotten_count(order_ids) - forgotten_count);
+    *outcome = added ? COUNT_ORDERS_ACCEPTED : COUNT_REJECTED_DUPLICATE;
+    return true;
 }
 
 /*
@@ -152,19 +196,11 @@ static bool decide(const struct context *context, const struct order *order, enu
         keyed_table_find(context->state->symbols, order->symbol.data, order->symbol.length);
     if (symbol == NULL || symbol->stopped) {
         *outcome = symbol == NULL ? COUNT_REJECTED_UNKNOWN_SYMBOL : COUNT_REJECTED_STOPPED;
-        if (keyed_table_find(context->state->order_ids, order->id.data, order->id.length) != NULL)
+        if (id_set_has(context->state->order_ids, &order->id))
             *outcome = COUNT_REJECTED_DUPLICATE;
         return true;
     }
-    struct error error = {0};
-    bool added;
-    if (keyed_table_add(context->state->order_ids, order->id.data, order->id.length, NULL, &added, &error) !=
-        STATUS_OK) {
-        context->host->fail(context->call, "the order id cannot be remembered: %s", error.text);
-        return false;
-    }
-    *outcome = added ? COUNT_ORDERS_ACCEPTED : COUNT_REJECTED_DUPLICATE;
-    return true;
+    return remember(context, &order->id, outcome);
 }
 
 static void append_verdict(struct text *text, const struct order *order, enum counter outcome)
@@ -248,21 +284,22 @@ static void market_spread_close(void *state)
 {
     struct market_spread *gone = state;
     keyed_table_close(&gone->symbols);
-    keyed_table_close(&gone->order_ids);
+    id_set_close(&gone->order_ids);
     text_free(&gone->output);
     free(gone);
 }
 
-static int market_spread_open(void **state, char *why, size_t why_bytes)
+static int market_spread_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
 {
     static const struct keyed_table_settings symbol_settings = {
         .value_bytes = sizeof(struct symbol_state),
         .count_max = SYMBOL_COUNT_MAX,
         .memory_bytes_max = SYMBOL_BYTES_MAX,
     };
-    static const struct keyed_table_settings order_id_settings = {
-        .count_max = ORDER_ID_COUNT_MAX,
-        .memory_bytes_max = ORDER_ID_BYTES_MAX,
+    const struct id_set_settings order_id_settings = {
+        .count_max = values[SETTING_ORDERS_LIMIT].number,
+        .memory_bytes_max = values[SETTING_ORDERS_LIMIT].number * ORDER_BYTES_MAX + ID_SET_MEMORY_BYTES_MIN,
+        .full = (enum id_set_full)values[SETTING_ORDERS_FULL].number,
     };
     struct market_spread *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -271,7 +308,7 @@ static int market_spread_open(void **state, char *why, size_t why_bytes)
     }
     struct error error = {0};
     if (keyed_table_open(&made->symbols, &symbol_settings, &error) != STATUS_OK ||
-        keyed_table_open(&made->order_ids, &order_id_settings, &error) != STATUS_OK) {
+        id_set_open(&made->order_ids, &order_id_settings, &error) != STATUS_OK) {
         snprintf(why, why_bytes, "%s", error.text);
         market_spread_close(made);
         return -1;
@@ -287,6 +324,7 @@ const struct millrace_function function_market_spread = {
     .title = "Marketspread",
     .summary = "accepts or rejects FIX orders by the spread of their symbol's quotes",
     .counter_names = counter_names,
+    .settings = settings,
     .open = market_spread_open,
     .apply = market_spread_apply,
     .close = market_spread_close,

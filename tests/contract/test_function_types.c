@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 
 enum { RANDOM_BYTES = 64 * 1024, WHY_BYTES_MAX = 255 };
@@ -73,8 +74,11 @@ static void open_state(struct millrace_call *call, const struct millrace_functio
 {
     *call = (struct millrace_call){.function = function};
     char why[WHY_BYTES_MAX + 1] = "";
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    struct error error = {0};
+    assert_int_equal(function_settings_default(function, values, &error), STATUS_OK);
     if (function->open != NULL) {
-        if (function->open(&call->state, why, sizeof why) != 0)
+        if (function->open(&call->state, values, why, sizeof why) != 0)
             fail_msg("%s: %s", function->name, why);
         assert_non_null(call->state);
     }

@@ -13,6 +13,7 @@
 
 #include "nodes/fixgen.h"
 #include "nodes/functions/fix.h"
+#include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 
 #define S "\001"
@@ -199,7 +200,10 @@ static void test_lines_and_ratios(void **state)
     char *orders = read_file(&directory, "trades.msg", &orders_length);
     void *function_state = NULL;
     char why[64];
-    assert_int_equal(function_market_spread.open(&function_state, why, sizeof why), 0);
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    struct error error = {0};
+    assert_int_equal(function_settings_default(&function_market_spread, values, &error), STATUS_OK);
+    assert_int_equal(function_market_spread.open(&function_state, values, why, sizeof why), 0);
     struct millrace_call call = {0};
     const char *quote = quotes;
     const char *order = orders;

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 
 #define S "\001"
@@ -80,8 +81,11 @@ static void start(struct millrace_call *call, const char *name)
     *call = (struct millrace_call){.function = function_find(name)};
     assert_non_null(call->function);
     char why[128] = "";
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    struct error error = {0};
+    assert_int_equal(function_settings_default(call->function, values, &error), STATUS_OK);
     if (call->function->open != NULL)
-        assert_int_equal(call->function->open(&call->state, why, sizeof why), 0);
+        assert_int_equal(call->function->open(&call->state, values, why, sizeof why), 0);
 }
 
 static void stop(struct millrace_call *call)
@@ -340,6 +344,44 @@ static void test_orders(void **state)
     stop(&call);
 }
 
+/* Opens marketspread with these two settings. */
+static void start_with_limit(struct millrace_call *call, const char *limit, const char *full)
+{
+    *call = (struct millrace_call){.function = &function_market_spread};
+    struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+    struct error error = {0};
+    char why[128] = "";
+    assert_int_equal(function_settings_default(call->function, values, &error), STATUS_OK);
+    assert_int_equal(function_settings_set(call->function, values, "orders-limit", 12, limit, &error), STATUS_OK);
+    assert_int_equal(function_settings_set(call->function, values, "orders-full", 11, full, &error), STATUS_OK);
+    assert_int_equal(call->function->open(&call->state, values, why, sizeof why), 0);
+    assert_gives_nothing(call, QUOTE("TSLA", "252.84", "252.86"));
+}
+
+static void test_limit_of_orders(void **state)
+{
+    (void)state;
+    struct millrace_call call;
+    start_with_limit(&call, "2", "refuse");
+    assert_gives(&call, ORDER("a", "TSLA"), ACCEPTED("TSLA"));
+    assert_gives(&call, ORDER("b", "TSLA"), ACCEPTED("TSLA"));
+    apply_text(&call, ORDER("c", "TSLA"));
+    assert_string_equal(call.failure, "the order id cannot be remembered: the ids are at their limit of 2");
+    assert_gives(&call, ORDER("a", "TSLA"), REJECTED("TSLA", "Order already exists"));
+    assert_true(counter(&call, "orders_forgotten") == 0);
+    stop(&call);
+    start_with_limit(&call, "4", "forget");
+    assert_gives(&call, ORDER("a", "TSLA"), ACCEPTED("TSLA"));
+    assert_gives(&call, ORDER("b", "TSLA"), ACCEPTED("TSLA"));
+    assert_gives(&call, ORDER("c", "TSLA"), ACCEPTED("TSLA"));
+    assert_gives(&call, ORDER("a", "TSLA"), REJECTED("TSLA", "Order already exists"));
+    assert_gives(&call, ORDER("d", "TSLA"), ACCEPTED("TSLA")); /* a and b are forgotten */
+    assert_gives(&call, ORDER("c", "TSLA"), REJECTED("TSLA", "Order already exists"));
+    assert_gives(&call, ORDER("a", "TSLA"), ACCEPTED("TSLA"));
+    assert_true(counter(&call, "orders_forgotten") == 2);
+    stop(&call);
+}
+
 /* Both bounds have to be reached; the sums are those of Python's doubles. */
 static void test_when_orders_stop(void **state)
 {
@@ -464,7 +506,7 @@ static void test_absurdly_long_fields(void **state)
     head = snprintf(text, 64, "35=D" S "55=X" S "11=");
     memset(text + head, 'x', LONG);
     apply(&call, text, (size_t)head + LONG);
-    assert_string_equal(call.failure, "the order id cannot be remembered: a key of 1048576 bytes is longer than 65535");
+    assert_string_equal(call.failure, "the order id cannot be remembered: an id of 1048576 bytes is longer than 65535");
     stop(&call);
     free(text);
 }
@@ -495,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_fix_router),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_when_orders_stop),
+        cmocka_unit_test(test_limit_of_orders),
         cmocka_unit_test(test_other_types),
         cmocka_unit_test(test_what_an_order_may_lack),
         cmocka_unit_test(test_unreadable_quotes),

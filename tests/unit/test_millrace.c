@@ -44,8 +44,9 @@ static const struct millrace_function mark_function = {
 /* Has a state, counters, and errors. */
 static const char *const tally_counters[] = {"seen", NULL};
 
-static int tally_open(void **state, char *why, size_t why_bytes)
+static int tally_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
 {
+    (void)values;
     (void)why;
     (void)why_bytes;
     *state = calloc(1, sizeof(int));
@@ -78,8 +79,9 @@ static const struct millrace_function tally_function = {
     .close = free,
 };
 
-static int cannot_open(void **state, char *why, size_t why_bytes)
+static int cannot_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
 {
+    (void)values;
     (void)state;
     snprintf(why, why_bytes, "the moon is full");
     return -1;
@@ -638,7 +640,7 @@ static void test_functions_that_do_not_fit(void **state)
     prepare(&mill, "mark", "5");
     struct millrace_function function = mark_function;
     function.abi_version = MILLRACE_FUNCTION_ABI + 1;
-    MUST_FAIL(millrace_launch_add_function(mill.launch, &function, &error), "function mark is made for version 2");
+    MUST_FAIL(millrace_launch_add_function(mill.launch, &function, &error), "function mark is made for version 3");
     function = mark_function;
     function.struct_bytes = 16;
     assert_int_equal(millrace_launch_add_function(mill.launch, &function, NULL), MILLRACE_ERROR);

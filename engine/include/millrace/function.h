@@ -21,10 +21,13 @@ extern "C" {
 #endif
 
 /* The version of this interface. A struct made for another version is refused, by name, before anything starts. */
-#define MILLRACE_FUNCTION_ABI 1u
+#define MILLRACE_FUNCTION_ABI 2u
 
 /* How many counters a function may name. */
 #define MILLRACE_FUNCTION_COUNTER_MAX 16
+
+/* How many settings a function may have. */
+#define MILLRACE_FUNCTION_SETTING_MAX 16
 
 /* One call of `apply`. Valid during that call only; belongs to the worker. */
 struct millrace_call;
@@ -54,6 +57,29 @@ struct millrace_host {
  * uncopied, instead of calling it. */
 #define MILLRACE_FUNCTION_PASSES_ON 2u
 
+enum millrace_setting_kind {
+    MILLRACE_SETTING_TEXT = 0,
+    MILLRACE_SETTING_COUNT = 1,  /* a whole number from `min` to `max` */
+    MILLRACE_SETTING_CHOICE = 2, /* one of `choices` */
+};
+
+/* Something that a user may set for a function: with --set NAME=VALUE, and, of our own functions, with --NAME VALUE. */
+struct millrace_setting {
+    const char *name; /* as a flag is written, without dashes: "orders-limit" */
+    enum millrace_setting_kind kind;
+    const char *default_text;   /* as the user would write it; of a text, NULL is possible */
+    uint64_t min, max;          /* of a count; at most 2^53 */
+    const char *const *choices; /* of a choice: ended by NULL */
+    const char *value_name;     /* in the help: "COUNT" */
+    const char *help;           /* one line */
+};
+
+/* What it is set to, by the user or by default. */
+struct millrace_value {
+    const char *text; /* stays as long as the launch */
+    uint64_t number;  /* of a count: the number; of a choice: its index; else 0 */
+};
+
 struct millrace_function {
     uint32_t abi_version;  /* MILLRACE_FUNCTION_ABI */
     uint32_t struct_bytes; /* sizeof(struct millrace_function) */
@@ -65,11 +91,15 @@ struct millrace_function {
     /* Names of what the function counts, ended by NULL; may be NULL. At most MILLRACE_FUNCTION_COUNTER_MAX. */
     const char *const *counter_names;
 
+    /* What may be set, ended by a row without a name; may be NULL. At most MILLRACE_FUNCTION_SETTING_MAX. */
+    const struct millrace_setting *settings;
+
     /*
      * Makes a state. May be NULL (then the state is NULL). Called before the topology starts, on the thread that starts
-     * it; may block. Returns 0, or -1 with a reason in `why` (at most `why_bytes`, NUL included).
+     * it; may block. values[i] is what settings[i] is set to, checked against its row; the array is valid during the
+     * call. Returns 0, or -1 with a reason in `why` (at most `why_bytes`, NUL included).
      */
-    int (*open)(void **state, char *why, size_t why_bytes);
+    int (*open)(void **state, const struct millrace_value *values, char *why, size_t why_bytes);
 
     /* Handles one message of `length` bytes. `data` is valid and constant during the call; it is not NUL-ended. */
     void (*apply)(void *state, const struct millrace_host *host, struct millrace_call *call, const void *data,
