@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "nodes/fixgen.h"
+#include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 
 /* ---- the day ---- */
@@ -120,10 +121,13 @@ bool market_limit_run(void *context, double seconds, double *figures)
     int64_t spent_ns = 0;
     uint64_t message_count = 0;
     while ((double)spent_ns < seconds * 1e9) {
-        char why[256];
+        struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
+        struct error error = {0};
+        char why[256] = "";
         void *state; /* of a new day: the old one knows all order ids */
-        if (function->open(&state, why, sizeof why) != 0)
-            bench_fail("%s", why);
+        if (function_settings_default(function, values, &error) != STATUS_OK ||
+            function->open(&state, values, why, sizeof why) != 0)
+            bench_fail("%s%s", error.text, why);
         int64_t start_ns = bench_now_ns();
         for (size_t i = 0; i < market->line_count; i++)
             function->apply(state, &host, NULL, market->text + market->lines[i].offset, market->lines[i].length);
