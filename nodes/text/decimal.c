@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "engine/check.h"
+#include "nodes/text/word.h"
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -170,7 +171,7 @@ static double library(const char *at, const char *end)
     return strtod_l(copy, NULL, decimal_c_locale());
 }
 
-enum status decimal_parse(const char *text, size_t length, double *value)
+static __attribute__((noinline)) enum status parse_any(const char *text, size_t length, double *value)
 {
     const char *at = text;
     const char *end = text + length;
@@ -195,6 +196,110 @@ enum status decimal_parse(const char *text, size_t length, double *value)
     if (isinf(result))
         return STATUS_INPUT;
     *value = scan.negative ? -result : result;
+    return STATUS_OK;
+}
+
+/* ---- the usual texts: digits with at most one point, and nothing else ---- */
+
+/* The number that eight bytes are in decimal, the first (lowest) byte the highest digit; only their low halves count,
+ * so zero bytes are zeros. Pairs, then fours, then eights (Daniel Lemire and Wojciech Mula, "Quickly parsing eight
+ * digits", 2018). */
+static inline uint64_t eight_digits(uint64_t word)
+{
+    word &= WORD_OF(0x0f);
+    word = word * 10 + (word >> 8);
+    const uint64_t pairs = UINT64_C(0x000000ff000000ff);
+    return ((word & pairs) * ((UINT64_C(1000000) << 32) + 100) +
+            ((word >> 16) & pairs) * ((UINT64_C(10000) << 32) + 1)) >>
+           32;
+}
+
+/* The top bit of each byte that is no digit, exact up to the first of them: what carries or borrows there may only mark
+ * later bytes wrongly. */
+static inline uint64_t not_digits(uint64_t word)
+{
+    return ((word + WORD_OF(0x80 - '0' - 10)) | (word - WORD_OF('0'))) & WORD_OF(0x80);
+}
+
+/* The `length` bytes at `at`, 1 to 8 of them, in the top bytes of a word, '0' below. */
+static inline uint64_t load_padded(const char *at, size_t length)
+{
+    if (length == WORD_BYTES)
+        return word_load(at);
+    const unsigned shift = 8 * (WORD_BYTES - (unsigned)length);
+    return word_load_short(at, length) << shift | (WORD_OF('0') & ((UINT64_C(1) << shift) - 1));
+}
+
+/* A text of 1 to 8 bytes. False: it is not of the usual form. */
+static inline bool read_short(const char *text, size_t length, uint64_t *digits, int *exponent)
+{
+    uint64_t word = load_padded(text, length);
+    const uint64_t points = word_find(word, '.');
+    *exponent = 0;
+    if (points != 0) {
+        /* The digits before the point move up over it. */
+        const uint64_t point = (points & -points) >> 7;
+        const uint64_t before = word & (point - 1);
+        const uint64_t behind = word & ~((point << 8) - 1);
+        *exponent = -(7 - __builtin_ctzll(point) / 8);
+        word = behind | before << 8 | '0';
+        if (length == 1)
+            return false;
+    }
+    *digits = eight_digits(word);
+    return not_digits(word) == 0;
+}
+
+/* Reads the digits from *at on, of a text of at least eight bytes that ends at `end`, and puts them behind `digits`.
+ * What does not fit in 64 bits is lost. */
+static inline uint64_t read_digits(const char **at, const char *end, uint64_t digits)
+{
+    static const uint64_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    while (*at < end) {
+        const ptrdiff_t rest = end - *at;
+        const uint64_t word =
+            rest >= 8 ? word_load(*at) : word_load(end - 8) >> (8 * (8 - rest)); /* zero bytes behind the end */
+        const uint64_t others = not_digits(word);
+        const unsigned count = others != 0 ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+        /* Twice, since a shift by 64 means nothing. */
+        const unsigned half_shift = 4 * (8 - count);
+        digits = digits * powers[count] + eight_digits(word << half_shift << half_shift);
+        *at += count;
+        if (count < 8)
+            break;
+    }
+    return digits;
+}
+
+/* A text of more than 8 bytes. False: it is not of the usual form, or its digits may not fit in 64 bits. Not inlined:
+ * it needs many registers, which a short text would have to save. */
+static __attribute__((noinline)) bool read_long(const char *text, size_t length, uint64_t *digits, int *exponent)
+{
+    const char *at = text;
+    const char *end = text + length;
+    if (length > WIDE_DIGITS_MAX + 1)
+        return false;
+    *digits = read_digits(&at, end, 0);
+    *exponent = 0;
+    if (at < end && *at == '.') {
+        at++;
+        *exponent = (int)(at - end);
+        *digits = read_digits(&at, end, *digits);
+    }
+    return at == end && (*exponent < 0 || text[length - 1] == '.' || length <= WIDE_DIGITS_MAX);
+}
+
+enum status decimal_parse(const char *text, size_t length, double *value)
+{
+    uint64_t digits;
+    int exponent;
+    if (length == 0)
+        return STATUS_INPUT;
+    const bool usual =
+        length <= 8 ? read_short(text, length, &digits, &exponent) : read_long(text, length, &digits, &exponent);
+    if (!usual)
+        return parse_any(text, length, value);
+    *value = digits <= UINT64_C(1) << MANTISSA_BITS ? clinger(digits, exponent) : wide(digits, exponent);
     return STATUS_OK;
 }
 
@@ -356,13 +461,71 @@ static size_t format_any(double value, char *text)
     return length;
 }
 
-size_t decimal_format(double value, char text[DECIMAL_TEXT_BYTES])
+/* ---- the usual numbers: up to ten digits before the point and six behind it ---- */
+
+enum { MILLION = 1000000, HUNDRED_MILLION = 100000000 };
+
+/* The eight decimal digits of a number below 10^8, as the bytes 0 to 9 of a word, the highest digit lowest: divided by
+ * 10^4, both halves by 100 and the four quarters by 10, each by a product that is exact in its range (Paul Khuong,
+ * "How to print integers really fast", 2017). */
+static inline uint64_t eight_bytes(uint32_t number)
 {
-    size_t length = 0;
+    const uint64_t halves = number / 10000 | (uint64_t)(number % 10000) << 32;
+    const uint64_t hundreds = ((halves * 10486) >> 20) & UINT64_C(0x0000007f0000007f);
+    const uint64_t quarters = hundreds | (halves - hundreds * 100) << 16;
+    const uint64_t tens = ((quarters * 103) >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (quarters - tens * 10) << 8;
+}
+
+/* Writes a number below 10^10 without leading zeros; up to ten bytes may be touched. Returns the end. */
+static inline char *write_number(uint64_t number, char *at)
+{
+    if (number >= HUNDRED_MILLION) {
+        const unsigned high = (unsigned)(number / HUNDRED_MILLION);
+        if (high >= 10)
+            *at++ = (char)('0' + high / 10);
+        *at++ = (char)('0' + high % 10);
+        word_store(at, eight_bytes((uint32_t)(number % HUNDRED_MILLION)) | WORD_OF('0'));
+        return at + 8;
+    }
+    const uint64_t bytes = eight_bytes((uint32_t)number);
+    const unsigned zeros = (unsigned)__builtin_ctzll(bytes | UINT64_C(1) << 63) / 8; /* the last digit stays */
+    word_store(at, (bytes | WORD_OF('0')) >> (8 * zeros));
+    return at + 8 - zeros;
+}
+
+/*
+ * A double v from 1e-4 up to 2^33 that is the nearest one to a whole number n of millionths is written as n / 10^6,
+ * without the zeros at its end. That is its shortest text and the nearest of that length: below 2^33 doubles lie less
+ * than a millionth apart, so that of the multiples of a millionth at most one reads back as v; and every decimal that
+ * is no longer and reads back as v is such a multiple, because its last digit stands no further behind the point. n is
+ * below 2^53, so that n / 10^6 is rounded only once, as when it is read (Clinger); whether it gives v says whether v is
+ * such a number, and if the product below was rounded to another n, the answer is no. Returns 0 for no.
+ */
+static inline size_t format_millionths(double value, char *text)
+{
+    if (!(value >= 1e-4 && value < 0x1p33))
+        return 0;
+    const int64_t millionths = (int64_t)(value * MILLION + 0.5); /* signed: one instruction */
+    if ((double)millionths / MILLION != value)
+        return 0;
+    char *at = write_number((uint64_t)millionths / MILLION, text);
+    *at++ = '.';
+    const uint64_t bytes = eight_bytes((uint32_t)(millionths % MILLION) * 100);
+    word_store(at, bytes | WORD_OF('0'));
+    /* The last byte that is no zero stands highest; the first digit stays. */
+    at += 8 - (unsigned)__builtin_clzll(bytes | 1) / 8;
+    return (size_t)(at - text);
+}
+
+/* The text of a double that format_millionths does not write. */
+static __attribute__((noinline)) size_t format_unusual(double value, char *text)
+{
     if (isnan(value)) {
         memcpy(text, "nan", 4);
         return 3;
     }
+    size_t length = 0;
     if (signbit(value))
         text[length++] = '-';
     double size = fabs(value);
@@ -372,11 +535,24 @@ size_t decimal_format(double value, char text[DECIMAL_TEXT_BYTES])
     } else if (size == 0.0) {
         memcpy(text + length, "0.0", 3);
         length += 3;
-    } else if (size >= 0x1p-6 && size < 0x1p53) {
-        length += format_middle(size, text + length);
     } else {
-        length += format_any(size, text + length);
+        size_t usual = format_millionths(size, text + length);
+        if (usual > 0)
+            length += usual;
+        else if (size >= 0x1p-6 && size < 0x1p53)
+            length += format_middle(size, text + length);
+        else
+            length += format_any(size, text + length);
     }
+    text[length] = '\0';
+    return length;
+}
+
+size_t decimal_format(double value, char text[DECIMAL_TEXT_BYTES])
+{
+    size_t length = format_millionths(value, text);
+    if (length == 0)
+        return format_unusual(value, text);
     text[length] = '\0';
     return length;
 }
