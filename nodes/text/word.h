@@ -80,4 +80,33 @@ static inline void word_copy(char *to, const char *from, size_t length)
     }
 }
 
+/* The eight decimal digits of a number below 10^8, as the bytes 0 to 9 of a word, the highest digit lowest: divided by
+ * 10^4, both halves by 100 and the four quarters by 10, each by a product that is exact in its range (Paul Khuong,
+ * "How to print integers really fast", 2017). */
+static inline uint64_t word_of_digits(uint32_t number)
+{
+    const uint64_t halves = number / 10000 | (uint64_t)(number % 10000) << 32;
+    const uint64_t hundreds = ((halves * 10486) >> 20) & UINT64_C(0x0000007f0000007f);
+    const uint64_t quarters = hundreds | (halves - hundreds * 100) << 16;
+    const uint64_t tens = ((quarters * 103) >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (quarters - tens * 10) << 8;
+}
+
+/* Writes a number below 10^10 without leading zeros; up to ten bytes may be touched. Returns the end. */
+static inline char *word_write_number(uint64_t number, char *at)
+{
+    if (number >= 100000000) {
+        const unsigned high = (unsigned)(number / 100000000);
+        if (high >= 10)
+            *at++ = (char)('0' + high / 10);
+        *at++ = (char)('0' + high % 10);
+        word_store(at, word_of_digits((uint32_t)(number % 100000000)) | WORD_OF('0'));
+        return at + 8;
+    }
+    const uint64_t bytes = word_of_digits((uint32_t)number);
+    const unsigned zeros = (unsigned)__builtin_ctzll(bytes | UINT64_C(1) << 63) / 8; /* the last digit stays */
+    word_store(at, (bytes | WORD_OF('0')) >> (8 * zeros));
+    return at + 8 - zeros;
+}
+
 #endif
