@@ -5,8 +5,6 @@
  */
 #include "nodes/functions/fix.h"
 
-#include "nodes/functions/fix_scan.h"
-
 enum { TAG_WORD_BYTES = 4, TAG_TABLE_BITS = 5 };
 
 /*

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "nodes/functions/fix_scan.h"
+
 /* Bytes inside the message that was read; not NUL-ended. `data` is NULL where the message has no such field, and not
  * NULL where the field is there and empty. */
 struct fix_view {
@@ -45,6 +47,9 @@ struct fix_message {
  * where there was an opening one, is part of no field.
  */
 void fix_read(const char *text, size_t length, struct fix_message *message);
+
+/* fix_read with a given scan, so that tests can try them all. */
+void fix_read_by(fix_scan *scan, const char *text, size_t length, struct fix_message *message);
 
 /* Whether the field is there and is exactly the one character `c`. */
 static inline bool fix_view_is(struct fix_view view, char c)

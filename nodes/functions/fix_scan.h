@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nodes/functions/fix.h"
-
 enum {
     FIX_SCAN_BLOCK_BYTES = 64,
     FIX_SCAN_BYTES_MAX = 512,
@@ -38,8 +36,5 @@ extern const size_t fix_scanner_count;
 
 /* The best that the processor supports. Cheap enough to ask for each message. */
 fix_scan *fix_scan_best(void);
-
-/* fix_read with a given scan. */
-void fix_read_by(fix_scan *scan, const char *text, size_t length, struct fix_message *message);
 
 #endif

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "engine/random.h"
+#include "nodes/functions/fix.h"
 #include "nodes/functions/fix_scan.h"
 
 enum { TEXT_BYTES_MAX = 1400 };
