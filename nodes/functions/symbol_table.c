@@ -87,12 +87,12 @@ static inline struct symbol_set *set_of(struct symbol_table *table, uint64_t wor
     return &table->sets[(word * table->multiplier) >> (64 - SET_BITS)];
 }
 
+/* On which way a symbol stands is random: adding up costs less than a branch that is guessed wrong. */
 static inline struct symbol_state *find_near(const struct symbol_set *set, uint64_t word)
 {
-    for (unsigned way = 0; way < WAY_COUNT; way++)
-        if (set->words[way] == word)
-            return set->states[way];
-    return NULL;
+    const unsigned way =
+        (set->words[1] == word ? 1u : 0u) | (set->words[2] == word ? 2u : 0u) | (set->words[3] == word ? 3u : 0u);
+    return set->words[way] == word ? set->states[way] : NULL;
 }
 
 /* Puts a state into the set, on a free way if there is one. Returns the state. */
