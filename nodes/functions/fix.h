@@ -57,7 +57,7 @@ static inline bool fix_view_is(struct fix_view view, char c)
     return view.length == 1 && view.data[0] == c;
 }
 
-/* The bytes of a view of at most 8 bytes as one word in the machine's order, zero bytes behind them. */
+/* The bytes of a view that is there, at most 8 of them, as one word in the machine's order, zero bytes behind them. */
 static inline uint64_t fix_view_word(const struct fix_message *message, struct fix_view view)
 {
     uint64_t word = 0;

@@ -2,7 +2,7 @@
  * Each scan makes one bit a byte for 64 bytes at a time (set: SOH) and then lists the set bits. The last block of a
  * text overlaps the one before, so that nothing outside the text is read, and what was seen twice is shifted out.
  *
- * Rule zero: vector intrinsics are extensions. No portable C of ours made a compiler write these loops.
+ * Rule zero: vector intrinsics are extensions; there is no other way to say "a bit for each byte".
  */
 #include "nodes/functions/fix_scan.h"
 
