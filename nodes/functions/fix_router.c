@@ -29,7 +29,7 @@ static void fix_router_apply(void *state, const struct millrace_host *host, stru
     (void)state;
     struct fix_message message;
     fix_read(data, length, &message);
-    host->emit(call, symbol_choice(message.symbol), data, length);
+    host->emit(call, symbol_choice(message.fields[FIX_SYMBOL]), data, length);
 }
 
 const struct millrace_function function_fix_router = {

@@ -16,17 +16,14 @@
 #include "nodes/functions/fix.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/functions/id_set.h"
-#include "nodes/functions/keyed_table.h"
+#include "nodes/functions/symbol_table.h"
 #include "nodes/text/decimal.h"
 #include "nodes/text/json_text.h"
 
 #define STOP_SPREAD_RELATIVE 0.05
 #define STOP_SPREAD_ABSOLUTE 0.05
 
-/* Bounds on what a sender can make the function keep. Of orders the count is the user's; each has at most so many
- * bytes, in the mean: enough for ids of 36. */
-#define SYMBOL_COUNT_MAX (UINT64_C(1) << 20)
-#define SYMBOL_BYTES_MAX (UINT64_C(1) << 28)
+/* What an order id takes at most, in the mean: enough for ids of 36 bytes. */
 enum { ORDER_BYTES_MAX = 64 };
 
 enum setting { SETTING_ORDERS_LIMIT, SETTING_ORDERS_FULL };
@@ -52,13 +49,9 @@ static const struct millrace_setting settings[] = {
 };
 
 struct market_spread {
-    struct keyed_table *symbols; /* symbol -> struct symbol_state; a symbol is here once it had a quote */
-    struct id_set *order_ids;    /* accepted ones */
-    struct text output;          /* reused */
-};
-
-struct symbol_state {
-    bool stopped;
+    struct symbol_table *symbols; /* a symbol is here once it had a quote */
+    struct id_set *order_ids;     /* accepted ones */
+    struct text output;           /* reused */
 };
 
 enum counter {
@@ -123,11 +116,11 @@ static void handle_quote(const struct context *context, const struct fix_message
 {
     double bid;
     double offer;
-    if (!need_field(context, "quote", message->symbol, "tag 55 (symbol)") ||
-        !need_field(context, "quote", message->bid, "tag 132 (bid)") ||
-        !need_field(context, "quote", message->offer, "tag 133 (offer)") ||
-        !read_number(context, message->bid, "tag 132 (bid)", &bid) ||
-        !read_number(context, message->offer, "tag 133 (offer)", &offer))
+    if (!need_field(context, "quote", message->fields[FIX_SYMBOL], "tag 55 (symbol)") ||
+        !need_field(context, "quote", message->fields[FIX_BID], "tag 132 (bid)") ||
+        !need_field(context, "quote", message->fields[FIX_OFFER], "tag 133 (offer)") ||
+        !read_number(context, message->fields[FIX_BID], "tag 132 (bid)", &bid) ||
+        !read_number(context, message->fields[FIX_OFFER], "tag 133 (offer)", &offer))
         return;
     double mid = (bid + offer) / 2;
     if (mid == 0) {
@@ -135,36 +128,34 @@ static void handle_quote(const struct context *context, const struct fix_message
         return;
     }
     struct error error = {0};
-    void *value;
-    bool added;
-    if (keyed_table_add(context->state->symbols, message->symbol.data, message->symbol.length, &value, &added,
-                        &error) != STATUS_OK) {
+    struct symbol_state *symbol;
+    if (symbol_table_add(context->state->symbols, message, message->fields[FIX_SYMBOL], &symbol, &error) != STATUS_OK) {
         context->host->fail(context->call, "tag 55 (symbol) cannot be kept: %s", error.text);
         return;
     }
     double spread = offer - bid;
-    struct symbol_state *symbol = value;
     symbol->stopped = spread / mid >= STOP_SPREAD_RELATIVE && spread >= STOP_SPREAD_ABSOLUTE;
     context->host->count(context->call, COUNT_QUOTES, 1);
 }
 
 static bool read_order(const struct context *context, const struct fix_message *message, struct order *order)
 {
-    if (!need_field(context, "order", message->order_id, "tag 11 or 37 (order id)") ||
-        !need_field(context, "order", message->symbol, "tag 55 (symbol)"))
+    if (!need_field(context, "order", message->fields[FIX_ORDER_ID], "tag 11 or 37 (order id)") ||
+        !need_field(context, "order", message->fields[FIX_SYMBOL], "tag 55 (symbol)"))
         return false;
     *order = (struct order){
-        .symbol = message->symbol,
-        .account = message->account,
-        .has_quantity = message->order_quantity.data != NULL,
-        .has_feed_epoch = message->feed_epoch.data != NULL,
+        .symbol = message->fields[FIX_SYMBOL],
+        .account = message->fields[FIX_ACCOUNT],
+        .has_quantity = message->fields[FIX_ORDER_QUANTITY].data != NULL,
+        .has_feed_epoch = message->fields[FIX_FEED_EPOCH].data != NULL,
     };
-    id_set_key(context->state->order_ids, message->order_id.data, message->order_id.length, &order->id);
+    id_set_key(context->state->order_ids, message->fields[FIX_ORDER_ID].data, message->fields[FIX_ORDER_ID].length,
+               &order->id);
     if (order->has_quantity &&
-        !read_number(context, message->order_quantity, "tag 38 (order quantity)", &order->quantity))
+        !read_number(context, message->fields[FIX_ORDER_QUANTITY], "tag 38 (order quantity)", &order->quantity))
         return false;
     return !order->has_feed_epoch ||
-           read_number(context, message->feed_epoch, "tag 999 (feed epoch)", &order->feed_epoch);
+           read_number(context, message->fields[FIX_FEED_EPOCH], "tag 999 (feed epoch)", &order->feed_epoch);
 }
 
 /* Remembers the id of an order that is accepted, if it is new. False, having failed the call: it cannot be. */
@@ -190,10 +181,10 @@ static bool remember(const struct context *context, const struct id_key *id, enu
  * would be accepted cannot be remembered. The rule's first question is whether the id is known; the symbol is looked at
  * before that, so that the ids need one look for both asking and remembering.
  */
-static bool decide(const struct context *context, const struct order *order, enum counter *outcome)
+static bool decide(const struct context *context, const struct fix_message *message, const struct order *order,
+                   enum counter *outcome)
 {
-    const struct symbol_state *symbol =
-        keyed_table_find(context->state->symbols, order->symbol.data, order->symbol.length);
+    const struct symbol_state *symbol = symbol_table_find(context->state->symbols, message, order->symbol);
     if (symbol == NULL || symbol->stopped) {
         *outcome = symbol == NULL ? COUNT_REJECTED_UNKNOWN_SYMBOL : COUNT_REJECTED_STOPPED;
         if (id_set_has(context->state->order_ids, &order->id))
@@ -203,60 +194,72 @@ static bool decide(const struct context *context, const struct order *order, enu
     return remember(context, &order->id, outcome);
 }
 
-static void append_verdict(struct text *text, const struct order *order, enum counter outcome)
+/* Writes a string; inlined, it becomes a few stores. */
+static inline char *put(char *at, const char *string)
+{
+    const size_t length = strlen(string);
+    memcpy(at, string, length);
+    return at + length;
+}
+
+static char *put_verdict(char *at, const struct order *order, size_t symbol_length, enum counter outcome)
 {
     switch (outcome) {
     case COUNT_REJECTED_DUPLICATE:
-        text_append_string(text, "Rejected: Order already exists");
-        break;
+        return put(at, "Rejected: Order already exists");
     case COUNT_REJECTED_UNKNOWN_SYMBOL:
-        text_append_string(text, "Rejected: Unknown symbol: ");
-        text_append_json_escaped(text, order->symbol.data, order->symbol.length);
-        break;
+        at = put(at, "Rejected: Unknown symbol: ");
+        return json_escape(at, order->symbol.data, order->symbol.length, symbol_length);
     case COUNT_REJECTED_STOPPED:
-        text_append_string(text, "Rejected: ");
-        text_append_json_escaped(text, order->symbol.data, order->symbol.length);
-        text_append_string(text, " - Stop New Orders");
-        break;
+        at = put(at, "Rejected: ");
+        at = json_escape(at, order->symbol.data, order->symbol.length, symbol_length);
+        return put(at, " - Stop New Orders");
     default:
-        text_append_string(text, "Accepted");
-        break;
+        return put(at, "Accepted");
     }
 }
 
-static void append_order(struct text *text, const struct order *order, enum counter outcome)
+/* Appends the answer. All its room is asked for at once: twice the symbol, and the rest below ANSWER_BYTES. */
+static void append_answer(struct text *text, const struct order *order, enum counter outcome)
 {
-    text_append_string(text, "{\"msg\": \"New Order: (");
+    enum { ANSWER_BYTES = 128 + 2 * DECIMAL_TEXT_BYTES };
+    const size_t account_length = json_escaped_length(order->account.data, order->account.length);
+    const size_t symbol_length = json_escaped_length(order->symbol.data, order->symbol.length);
+    char *at = text_reserve(text, ANSWER_BYTES + account_length + 2 * symbol_length);
+    if (at == NULL)
+        return;
+    at = put(at, "{\"msg\": \"New Order: (");
     if (order->account.data != NULL)
-        text_append_json_escaped(text, order->account.data, order->account.length);
+        at = json_escape(at, order->account.data, order->account.length, account_length);
     else
-        text_append_string(text, "None");
-    text_append_string(text, ", ");
-    text_append_json_escaped(text, order->symbol.data, order->symbol.length);
-    text_append_string(text, outcome == COUNT_ORDERS_ACCEPTED ? ", Accepted, " : ", Rejected, ");
+        at = put(at, "None");
+    at = put(at, ", ");
+    at = json_escape(at, order->symbol.data, order->symbol.length, symbol_length);
+    at = put(at, outcome == COUNT_ORDERS_ACCEPTED ? ", Accepted, " : ", Rejected, ");
     if (order->has_quantity)
-        text_append_double(text, order->quantity);
+        at += decimal_format(order->quantity, at);
     else
-        text_append_string(text, "None");
-    text_append_string(text, "): ");
-    append_verdict(text, order, outcome);
-    text_append_string(text, "\", \"feed_time\": ");
+        at = put(at, "None");
+    at = put(at, "): ");
+    at = put_verdict(at, order, symbol_length, outcome);
+    at = put(at, "\", \"feed_time\": ");
     if (order->has_feed_epoch)
-        text_append_double(text, order->feed_epoch);
+        at += decimal_format(order->feed_epoch, at);
     else
-        text_append_string(text, "null");
-    text_append_string(text, "}");
+        at = put(at, "null");
+    at = put(at, "}");
+    text->length = (size_t)(at - text->data);
 }
 
 static void handle_order(const struct context *context, const struct fix_message *message)
 {
     struct order order;
     enum counter outcome;
-    if (!read_order(context, message, &order) || !decide(context, &order, &outcome))
+    if (!read_order(context, message, &order) || !decide(context, message, &order, &outcome))
         return;
     struct text *output = &context->state->output;
     text_reset(output);
-    append_order(output, &order, outcome);
+    append_answer(output, &order, outcome);
     context->host->count(context->call, outcome, 1);
     if (text_failed(output))
         context->host->fail(context->call, "the answer to the order would be longer than %zu bytes", TEXT_BYTES_MAX);
@@ -270,20 +273,20 @@ static void market_spread_apply(void *state, const struct millrace_host *host, s
     const struct context context = {.state = state, .host = host, .call = call};
     struct fix_message message;
     fix_read(data, length, &message);
-    if (fix_view_is(message.type, 'S'))
+    if (fix_view_is(message.fields[FIX_TYPE], 'S'))
         handle_quote(&context, &message);
-    else if (fix_view_is(message.type, 'D'))
+    else if (fix_view_is(message.fields[FIX_TYPE], 'D'))
         handle_order(&context, &message);
-    else if (fix_view_is(message.type, '0'))
+    else if (fix_view_is(message.fields[FIX_TYPE], '0'))
         host->count(call, COUNT_HEARTBEATS, 1);
-    else if (need_field(&context, "message", message.type, "tag 35 (type)"))
+    else if (need_field(&context, "message", message.fields[FIX_TYPE], "tag 35 (type)"))
         host->count(call, COUNT_OTHER_TYPES, 1);
 }
 
 static void market_spread_close(void *state)
 {
     struct market_spread *gone = state;
-    keyed_table_close(&gone->symbols);
+    symbol_table_close(&gone->symbols);
     id_set_close(&gone->order_ids);
     text_free(&gone->output);
     free(gone);
@@ -291,11 +294,6 @@ static void market_spread_close(void *state)
 
 static int market_spread_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
 {
-    static const struct keyed_table_settings symbol_settings = {
-        .value_bytes = sizeof(struct symbol_state),
-        .count_max = SYMBOL_COUNT_MAX,
-        .memory_bytes_max = SYMBOL_BYTES_MAX,
-    };
     const struct id_set_settings order_id_settings = {
         .count_max = values[SETTING_ORDERS_LIMIT].number,
         .memory_bytes_max = values[SETTING_ORDERS_LIMIT].number * ORDER_BYTES_MAX + ID_SET_MEMORY_BYTES_MIN,
@@ -307,7 +305,7 @@ static int market_spread_open(void **state, const struct millrace_value *values,
         return -1;
     }
     struct error error = {0};
-    if (keyed_table_open(&made->symbols, &symbol_settings, &error) != STATUS_OK ||
+    if (symbol_table_open(&made->symbols, &error) != STATUS_OK ||
         id_set_open(&made->order_ids, &order_id_settings, &error) != STATUS_OK) {
         snprintf(why, why_bytes, "%s", error.text);
         market_spread_close(made);

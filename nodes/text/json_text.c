@@ -7,6 +7,7 @@
 
 #include "engine/check.h"
 #include "nodes/text/decimal.h"
+#include "nodes/text/word.h"
 
 enum {
     FIRST_CAPACITY_BYTES = 256,
@@ -175,10 +176,9 @@ static char short_escape(uint32_t character)
     }
 }
 
-static void append_escape(struct text *text, uint32_t character)
+/* Writes the escape for a character that is not plain; returns its end. */
+static char *write_escape(char *end, uint32_t character)
 {
-    char escape[ESCAPE_BYTES_MAX];
-    char *end = escape;
     char letter = short_escape(character);
     if (letter != '\0') {
         *end++ = '\\';
@@ -190,7 +190,7 @@ static void append_escape(struct text *text, uint32_t character)
         end = write_unit(end, 0xd800 + (rest >> 10));
         end = write_unit(end, 0xdc00 + (rest & 0x3ff));
     }
-    text_append(text, escape, (size_t)(end - escape));
+    return end;
 }
 
 static bool is_plain(unsigned char c)
@@ -198,21 +198,71 @@ static bool is_plain(unsigned char c)
     return c >= ' ' && c <= '~' && c != '"' && c != '\\';
 }
 
+/* is_plain of eight bytes. The first term marks bytes below ' ', the second those above '~'. */
+static bool word_is_plain(uint64_t word)
+{
+    return ((((word - WORD_OF(' ')) | (word + WORD_OF(0x80 - '~' - 1)) | word) & WORD_OF(0x80)) | word_find(word, '"') |
+            word_find(word, '\\')) == 0;
+}
+
+static bool all_plain(const char *text, size_t length)
+{
+    if (length < WORD_BYTES)
+        return length == 0 || word_is_plain(word_load_short(text, length) | WORD_OF(' ') << (8 * length));
+    for (size_t at = 0; at + WORD_BYTES < length; at += WORD_BYTES)
+        if (!word_is_plain(word_load(text + at)))
+            return false;
+    return word_is_plain(word_load(text + length - WORD_BYTES));
+}
+
+size_t json_escaped_length(const void *data, size_t length)
+{
+    if (all_plain(data, length))
+        return length;
+    const unsigned char *bytes = data;
+    size_t escaped_length = 0;
+    for (size_t at = 0; at < length;) {
+        if (is_plain(bytes[at])) {
+            at++;
+            escaped_length++;
+            continue;
+        }
+        uint32_t character;
+        char escape[ESCAPE_BYTES_MAX];
+        at += read_utf8(bytes + at, length - at, &character);
+        escaped_length += (size_t)(write_escape(escape, character) - escape);
+    }
+    return escaped_length;
+}
+
+char *json_escape(char *at, const void *data, size_t length, size_t escaped_length)
+{
+    if (escaped_length == length) {
+        word_copy(at, data, length);
+        return at + length;
+    }
+    const unsigned char *bytes = data;
+    const unsigned char *end = bytes + length;
+    while (bytes < end) {
+        if (is_plain(*bytes)) {
+            *at++ = (char)*bytes++;
+            continue;
+        }
+        uint32_t character;
+        bytes += read_utf8(bytes, (size_t)(end - bytes), &character);
+        at = write_escape(at, character);
+    }
+    return at;
+}
+
 void text_append_json_escaped(struct text *text, const void *data, size_t length)
 {
-    const unsigned char *bytes = data;
-    size_t at = 0;
-    while (at < length) {
-        size_t start = at;
-        while (at < length && is_plain(bytes[at]))
-            at++;
-        text_append(text, bytes + start, at - start);
-        if (at == length)
-            break;
-        uint32_t character;
-        at += read_utf8(bytes + at, length - at, &character);
-        append_escape(text, character);
-    }
+    const size_t escaped_length = json_escaped_length(data, length);
+    char *place = text_reserve(text, escaped_length);
+    if (place == NULL)
+        return;
+    (void)json_escape(place, data, length, escaped_length);
+    text->length += escaped_length;
 }
 
 void text_append_json_string(struct text *text, const void *data, size_t length)

@@ -59,4 +59,11 @@ void text_append_json_string(struct text *text, const void *data, size_t length)
 /* The inner part of text_append_json_string, without the quotes, for a string that is put together from pieces. */
 void text_append_json_escaped(struct text *text, const void *data, size_t length);
 
+/* The length of what text_append_json_escaped appends: `length` where nothing is to be escaped, and only there. */
+size_t json_escaped_length(const void *data, size_t length);
+
+/* Writes that to `at`, given its length by json_escaped_length, and returns where it ends. For a caller that has
+ * reserved room for several pieces. */
+char *json_escape(char *at, const void *data, size_t length, size_t escaped_length);
+
 #endif

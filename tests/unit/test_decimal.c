@@ -140,6 +140,15 @@ static void test_refuses_the_rest(void **state)
         "1",
         "1e5e5",
         "$5",
+        "12:",
+        "1/2",
+        "1:.5",
+        "12345:.8",
+        "123456789:1",
+        "1234567890./1",
+        "1234567890.1:",
+        "12345678901234567890123:",
+        "1.2.3.4.5.6",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_refused(texts[i]);

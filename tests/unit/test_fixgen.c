@@ -255,7 +255,7 @@ static void test_symbols_are_unique(void **state)
         assert_non_null(end);
         struct fix_message message;
         fix_read(at, (size_t)(end - at), &message);
-        symbols[i] = message.symbol;
+        symbols[i] = message.fields[FIX_SYMBOL];
         assert_in_range(symbols[i].length, 1, 5);
         at = end + 1;
     }

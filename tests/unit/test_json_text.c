@@ -181,6 +181,40 @@ static void test_fails_at_the_limit_and_recovers(void **state)
     free(block);
 }
 
+/* One byte that is not plain at every place of short and longer strings, and each byte that is. */
+static void test_an_escape_anywhere(void **state)
+{
+    (void)state;
+    static const struct {
+        char byte;
+        const char *escape;
+    } cases[] = {{'"', "\\\""},       {'\\', "\\\\"},      {'\n', "\\n"},       {'\0', "\\u0000"}, {'\x1f', "\\u001f"},
+                 {'\x7f', "\\u007f"}, {'\x80', "\\ufffd"}, {'\xff', "\\ufffd"}, {' ', " "},        {'~', "~"},
+                 {'!', "!"},          {'#', "#"},          {'[', "["},          {']', "]"}};
+    for (size_t length = 1; length <= 40; length++) {
+        for (size_t place = 0; place < length; place++) {
+            for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                /* Of exactly that size, so that a sanitizer sees a read beyond it. */
+                char *bytes = malloc(length);
+                char expected[64];
+                char written[64];
+                assert_non_null(bytes);
+                memset(bytes, 'x', length);
+                bytes[place] = cases[i].byte;
+                const int expected_length = snprintf(
+                    expected, sizeof expected, "%.*s%s%.*s", (int)place, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                    cases[i].escape, (int)(length - place - 1), "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+                const size_t escaped_length = json_escaped_length(bytes, length);
+                assert_int_equal(escaped_length, expected_length);
+                assert_ptr_equal(json_escape(written, bytes, length, escaped_length), written + escaped_length);
+                assert_memory_equal(written, expected, escaped_length);
+                free(bytes);
+            }
+        }
+    }
+    assert_int_equal(json_escaped_length(NULL, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +225,7 @@ int main(void)
         cmocka_unit_test(test_grows_and_keeps_its_memory),
         cmocka_unit_test(test_format_longer_than_the_room),
         cmocka_unit_test(test_fails_at_the_limit_and_recovers),
+        cmocka_unit_test(test_an_escape_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
