@@ -33,12 +33,22 @@ static const int64_t resend_interval_ns = 100 * NS_PER_US;
 struct datagram_target {
     struct listener *listener;
     struct udp_socket *udp;
+    bool begun; /* the batch */
 };
+
+static void begin_batch(const struct listener *listener)
+{
+    if (listener->handlers.batch != NULL)
+        listener->handlers.batch(listener->handlers.context);
+}
 
 static void take_datagram(void *context, const void *data, size_t length, const struct udp_peer *peer)
 {
-    const struct datagram_target *target = context;
+    struct datagram_target *target = context;
     const struct listener_handlers *handlers = &target->listener->handlers;
+    if (!target->begun)
+        begin_batch(target->listener);
+    target->begun = true;
     handlers->datagram(handlers->context, target->udp, peer, data, length);
 }
 
@@ -48,11 +58,12 @@ static void receive(struct listener_socket *socket, unsigned batch_max)
     struct error error = {0};
     for (unsigned i = 0; i < batch_max; i++) {
         size_t count = 0;
+        target.begun = false;
         enum status status = udp_receive(socket->udp, take_datagram, &target, &count, &error);
+        socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN;
         if (status != STATUS_OK || count < UDP_BATCH_COUNT)
             break;
     }
-    socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN;
 }
 
 static void datagrams_ready(struct poll_source *source, uint32_t events)
@@ -62,6 +73,11 @@ static void datagrams_ready(struct poll_source *source, uint32_t events)
 }
 
 /* ---- TCP ---- */
+
+static void begin_frames(void *context)
+{
+    begin_batch(context);
+}
 
 static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
 {
@@ -95,7 +111,8 @@ static enum status open_tcp(struct listener_socket *socket, const struct address
         .unsent_bytes_max = UNSENT_BYTES_MAX,
         .connection_count_max = connection_count_max,
     };
-    struct tcp_handlers handlers = {.frame = take_frame, .closed = stream_closed, .context = socket->listener};
+    struct tcp_handlers handlers = {
+        .batch = begin_frames, .frame = take_frame, .closed = stream_closed, .context = socket->listener};
     return tcp_server_open(&socket->tcp, address, socket->listener->poller, &limits, &handlers, error);
 }
 
