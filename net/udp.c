@@ -372,11 +372,12 @@ static size_t run_count(const struct gather *gather, size_t index)
     return count;
 }
 
-/* Describes all that is gathered. */
+/* Describes all that is gathered; or the datagrams of a refused run alone, since they show what to do with others. */
 static void form_departure(struct departure *departure, struct gather *gather)
 {
     size_t message = 0;
-    for (size_t index = 0, count; index < gather->count; index += count, message++) {
+    size_t end = gather->single_count > 0 ? gather->single_count : gather->count;
+    for (size_t index = 0, count; index < end; index += count, message++) {
         size_t slot = (gather->first_slot + index) % UDP_BATCH_COUNT;
         size_t last = (slot + (count = run_count(gather, index)) - 1) % UDP_BATCH_COUNT;
         struct msghdr *header = &departure->headers[message].msg_hdr;
@@ -401,8 +402,7 @@ static void form_departure(struct departure *departure, struct gather *gather)
     departure->message_count = message;
 }
 
-/* The datagrams of a refused run left one by one, so it was its length that was refused, or runs altogether (no
- * checksum in hardware, a tunnel): such runs are not tried again. */
+/* The datagrams of a refused run leave one by one: so it was the run that was refused, and such are not tried again. */
 static void learn_from_refusal(struct gather *gather)
 {
     if (gather->refused_bytes > 0 && gather->refused_bytes <= gather->segment_bytes_max)
@@ -410,9 +410,9 @@ static void learn_from_refusal(struct gather *gather)
     gather->refused_bytes = 0;
 }
 
-/* Hands everything to the kernel. Returns how many messages left, or -1 with errno. An error that a later message than
- * the first met is lost in sendmmsg, and the message is tried again by the next call; if it was a refusal, the next one
- * follows suit. */
+/* Hands to the kernel what form_departure says. Returns how many messages left, or -1 with errno. An error that a later
+ * message than the first met is lost in sendmmsg, and the message is tried again by the next call; if it was a refusal,
+ * the next one follows suit. */
 static int send_once(struct udp_socket *socket)
 {
     struct gather *gather = &socket->gather;
@@ -431,6 +431,16 @@ static int send_once(struct udp_socket *socket)
     return sent;
 }
 
+/* What a refused run tells, if its datagrams can be sent: from which length of datagrams on there can be none. */
+static size_t refused_bytes(const struct gather *gather, int error_number)
+{
+    if (error_number == ENOBUFS || error_number == ENOMEM)
+        return 0; /* nothing: it will pass */
+    if (error_number == EINVAL || error_number == EMSGSIZE)
+        return gather->spans[gather->first_slot].iov_len; /* too long for the network in one piece */
+    return 1;                                             /* EIO: a tunnel, or no checksums in hardware */
+}
+
 /* The first message cannot be sent. A run is tried again datagram by datagram; a datagram that the system refuses (no
  * route, forbidden, no memory) is dropped: the others need not suffer for it. */
 static void meet_error(struct udp_socket *socket, int error_number)
@@ -444,8 +454,7 @@ static void meet_error(struct udp_socket *socket, int error_number)
     }
     socket->counts.run_refused_count++;
     gather->single_count = count;
-    bool is_temporary = error_number == ENOBUFS || error_number == ENOMEM;
-    gather->refused_bytes = is_temporary ? 0 : gather->spans[gather->first_slot].iov_len;
+    gather->refused_bytes = refused_bytes(gather, error_number);
 }
 
 static enum status flush(struct udp_socket *socket)
