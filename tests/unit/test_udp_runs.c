@@ -480,6 +480,15 @@ static void test_received_runs(void **state)
     expect_run(&scene, 1400, 65507);
     expect_run(&scene, 32754, 65507);
     expect_run(&scene, 65507, 65507);
+    /* They are received as one, or a batch would have had enough of them. */
+    struct inbox inbox = {0};
+    struct error error = {0};
+    size_t count = 0;
+    for (int i = 0; i < 2; i++)
+        send_run(scene.fds[0], 10, (size_t)10 * UDP_BATCH_COUNT);
+    assert_int_equal(udp_receive(scene.listener, keep, &inbox, &count, &error), STATUS_OK);
+    assert_int_equal(count, 2 * UDP_BATCH_COUNT);
+    empty_inbox(&inbox);
     close_scene(&scene);
 }
 
