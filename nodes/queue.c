@@ -132,12 +132,13 @@ static size_t put(struct queue *queue, const struct queue_command *command, char
 static void get(struct queue *queue, const struct answer_way *way)
 {
     struct node_stats *stats = queue->node->stats;
-    const struct message *message = message_store_peek(&queue->store);
-    if (message == NULL) {
+    struct block_cursor *cursor = message_store_cursor(&queue->store);
+    if (cursor == NULL) {
         stats_count(stats, COUNTER_EMPTY_GETS);
         answer(queue, way, "", 0);
         return;
     }
+    const struct message *message = block_cursor_peek(cursor);
     char header[LHHTTT_HEADER_BYTES_MAX];
     if (way->stream == NULL &&
         lhhttt_write_header(message->length, header) + message->length > UDP_DATAGRAM_BYTES_MAX) {
@@ -149,7 +150,9 @@ static void get(struct queue *queue, const struct answer_way *way)
     answer(queue, way, message->text, message->length);
     stats_add(&stats->out_count, 1);
     histogram_record(&stats->latency, queue->now_ns - message->time_ns, 1);
-    message_store_pop(&queue->store);
+    uint32_t record_bytes = message_record_bytes(message->length);
+    block_cursor_pop(cursor);
+    message_store_taken(&queue->store, 1, record_bytes);
 }
 
 static void handle(struct queue *queue, const struct answer_way *way, const void *text, size_t length)

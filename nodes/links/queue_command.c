@@ -45,16 +45,15 @@ static size_t append(char *text, size_t length, const char *part)
 
 static size_t append_number(char *text, size_t length, uint64_t number)
 {
-    enum { DIGITS_MAX = 20 };
-    char digits[DIGITS_MAX];
-    size_t start = DIGITS_MAX;
-    do {
-        digits[--start] = (char)('0' + number % 10);
+    size_t digit_count = 1;
+    for (uint64_t rest = number / 10; rest > 0; rest /= 10)
+        digit_count++;
+    CHECK(digit_count <= QUEUE_ANSWER_BYTES - length);
+    for (size_t i = digit_count; i > 0; i--) {
+        text[length + i - 1] = (char)('0' + number % 10);
         number /= 10;
-    } while (number > 0);
-    CHECK(DIGITS_MAX - start <= QUEUE_ANSWER_BYTES - length);
-    memcpy(text + length, digits + start, DIGITS_MAX - start);
-    return length + DIGITS_MAX - start;
+    }
+    return length + digit_count;
 }
 
 size_t queue_answer_put(char *text, size_t message_length)
