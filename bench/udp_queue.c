@@ -62,6 +62,7 @@ struct client {
     struct workload workload;
     char put_text[DATAGRAM_BYTES];
     size_t put_length;
+    char get_text[8];
     struct batch batch;
     /* When the commands that are not answered yet were sent: number i at i modulo the size. Answers come in order. */
     int64_t sent_ns[WINDOW_COUNT_MAX];
@@ -77,7 +78,6 @@ static bool is_put(enum kind kind, uint64_t number)
 
 static void send_commands(struct client *client, enum kind kind, uint64_t count)
 {
-    static const char get_text[] = "13GET";
     struct batch *batch = &client->batch;
     while (count > 0) {
         unsigned now = count < BATCH_COUNT ? (unsigned)count : BATCH_COUNT;
@@ -85,8 +85,8 @@ static void send_commands(struct client *client, enum kind kind, uint64_t count)
         int64_t now_ns = bench_now_ns();
         for (unsigned i = 0; i < now; i++) {
             bool put = is_put(kind, client->sent_count);
-            batch->spans[i].iov_base = put ? client->put_text : (char *)(uintptr_t)get_text;
-            batch->spans[i].iov_len = put ? client->put_length : strlen(get_text);
+            batch->spans[i].iov_base = put ? client->put_text : client->get_text;
+            batch->spans[i].iov_len = put ? client->put_length : strlen(client->get_text);
             client->sent_ns[client->sent_count++ % WINDOW_COUNT_MAX] = now_ns;
         }
         if (sendmmsg(client->fd, batch->messages, now, 0) != (int)now)
@@ -173,6 +173,7 @@ static void run_client(const struct sockaddr_in *server, bool checks, const stru
     client->latencies_ns = latencies_ns;
     client->checks = checks;
     client->workload = *workload;
+    memcpy(client->get_text, "13GET", sizeof "13GET");
     client->put_length = (size_t)snprintf(client->put_text, sizeof client->put_text, "3%03xPUT:%0*d",
                                           workload->text_bytes + 4, (int)workload->text_bytes, 0);
     if (connect(client->fd, (const struct sockaddr *)server, sizeof *server) != 0 ||

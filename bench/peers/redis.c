@@ -16,8 +16,6 @@
 #include "bench/sockets.h"
 #include "bench/support.h"
 
-extern char **environ;
-
 struct redis {
     pid_t pid;
 };
