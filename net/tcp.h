@@ -31,6 +31,8 @@ enum tcp_end {
 struct tcp_handlers {
     /* A stream is there. *user (initially NULL) is the owner's, per stream; may be NULL. */
     void (*opened)(void *context, struct tcp_stream *stream);
+    /* The frames from now on, up to the next call, have been read at once; may be NULL. */
+    void (*batch)(void *context);
     /* A frame's text, valid during the call only. The handler may call tcp_send on this stream, and tcp_shut. */
     void (*frame)(void *context, struct tcp_stream *stream, const void *text, size_t length);
     /* The stream is gone after this call. `why` is a short text for a log line ("length above the limit of ..."). */

@@ -62,6 +62,8 @@ static size_t hand_on(struct tcp_stream *stream, const unsigned char *data, size
     const struct tcp_stream_set *set = stream->set;
     size_t done = 0;
     stream->frame_bytes = 0;
+    if (set->handlers.batch != NULL)
+        set->handlers.batch(set->handlers.context);
     while (done < length) {
         size_t header_length;
         uint64_t text_length;
@@ -132,8 +134,8 @@ static void read_frames(struct tcp_stream *stream)
     CHECK(carried < LHHTTT_HEADER_BYTES_MAX);
     if (carried > 0)
         memcpy(scratch, input->bytes + input->first, carried);
-    struct iovec span = {.iov_base = scratch + carried, .iov_len = TCP_SCRATCH_BYTES - carried};
-    ssize_t result = readv(stream->source.fd, &span, 1);
+    /* recv: it takes fewer layers than readv. */
+    ssize_t result = recv(stream->source.fd, scratch + carried, TCP_SCRATCH_BYTES - carried, MSG_DONTWAIT);
     if (!has_read(stream, result))
         return;
     tcp_buffer_consume(input, carried);

@@ -62,14 +62,6 @@ void tcp_buffer_consume(struct tcp_buffer *buffer, size_t length)
     }
 }
 
-static void append(struct tcp_buffer *buffer, const void *data, size_t length)
-{
-    if (length == 0)
-        return;
-    memcpy(buffer->bytes + buffer->first + buffer->length, data, length);
-    buffer->length += length;
-}
-
 /* ---- the end of a stream ---- */
 
 static void mark_dirty(struct tcp_stream *stream)
@@ -240,13 +232,17 @@ void tcp_send(struct tcp_stream *stream, const void *head, size_t head_length, c
     CHECK_MAGIC(stream, STREAM_MAGIC);
     if (!may_send(stream))
         return;
-    char header[LHHTTT_HEADER_BYTES_MAX];
-    size_t header_length = lhhttt_write_header(head_length + body_length, header);
     struct tcp_buffer *output = &stream->output;
-    tcp_buffer_reserve(output, header_length + head_length + body_length);
-    append(output, header, header_length);
-    append(output, head, head_length);
-    append(output, body, body_length);
+    tcp_buffer_reserve(output, LHHTTT_HEADER_BYTES_MAX + head_length + body_length);
+    unsigned char *start = output->bytes + output->first + output->length;
+    unsigned char *place = start + lhhttt_write_header(head_length + body_length, (char *)start);
+    if (head_length > 0)
+        memcpy(place, head, head_length);
+    place += head_length;
+    if (body_length > 0)
+        memcpy(place, body, body_length);
+    place += body_length;
+    output->length += (size_t)(place - start);
     mark_dirty(stream);
 }
 

@@ -1,6 +1,9 @@
 /*
  * udp.h: datagrams in batches (recvmmsg, sendmmsg). Knows nothing of frames.
  *
+ * Runs of equal datagrams cross the kernel as one, in both directions, where it knows how (UDP_SEGMENT, UDP_GRO); the
+ * caller sees datagrams only.
+ *
  * A socket belongs to one thread. Never blocks.
  */
 #ifndef NET_UDP_H
@@ -17,7 +20,7 @@
 /* What a datagram over IPv4 holds at most. */
 enum { UDP_DATAGRAM_BYTES_MAX = 65507 };
 
-/* How many datagrams one system call moves at most. */
+/* How many datagrams are gathered at most, and how many messages one system call moves: a received one may be a run. */
 enum { UDP_BATCH_COUNT = 64 };
 
 struct udp_socket;
@@ -32,6 +35,7 @@ struct udp_counts {
     uint64_t received_count, received_bytes;
     uint64_t sent_count, sent_bytes;
     uint64_t send_failed_count; /* refused by the system, other than "connection refused" of a connected socket */
+    uint64_t run_refused_count; /* runs that the system would not take as one; their datagrams were sent one by one */
 };
 
 /* Bound to `address` (port 0: the kernel's choice), for many peers. Asks for large kernel buffers. STATUS_SYSTEM names
@@ -54,9 +58,10 @@ void udp_local_text(const struct udp_socket *socket, char *text, size_t text_byt
 typedef void udp_datagram_handler(void *context, const void *data, size_t length, const struct udp_peer *peer);
 
 /*
- * Receives one batch at most and hands each datagram to `handler`; *count says how many there were (0: none waiting).
- * Empty datagrams are handed on too. STATUS_CLOSED (connected sockets only): nobody listens at the peer; the socket
- * stays usable. STATUS_SYSTEM: something else.
+ * Receives one batch and hands each datagram to `handler`; *count says how many there were. Fewer than UDP_BATCH_COUNT:
+ * no others waited; but it may also be more, a run counts as its datagrams. Empty datagrams are handed on too.
+ * STATUS_CLOSED (connected sockets only): nobody listens at the peer; the socket stays usable. STATUS_SYSTEM: something
+ * else.
  */
 enum status udp_receive(struct udp_socket *socket, udp_datagram_handler *handler, void *context, size_t *count,
                         struct error *error) MUST_USE;

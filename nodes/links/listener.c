@@ -24,8 +24,12 @@ struct listener {
     bool quiet;
 };
 
-enum { RECEIVE_BATCH_MAX = 4 };      /* batches before the rings get their turn */
-enum { UNSENT_BYTES_MAX = 4 << 20 }; /* of answers that a TCP peer does not read */
+enum {
+    RECEIVE_COUNT_MAX = 4 * UDP_BATCH_COUNT, /* datagrams, and the rest of a batch, before the rings get their turn */
+    /* At the end: more than a socket's buffer holds, though it were full of runs; senders may go on. */
+    RECEIVE_LAST_COUNT_MAX = 1 << 20,
+    UNSENT_BYTES_MAX = 4 << 20, /* of answers that a TCP peer does not read */
+};
 static const int64_t resend_interval_ns = 100 * NS_PER_US;
 
 /* ---- UDP ---- */
@@ -33,35 +37,50 @@ static const int64_t resend_interval_ns = 100 * NS_PER_US;
 struct datagram_target {
     struct listener *listener;
     struct udp_socket *udp;
+    bool begun; /* the batch */
 };
+
+static void begin_batch(const struct listener *listener)
+{
+    if (listener->handlers.batch != NULL)
+        listener->handlers.batch(listener->handlers.context);
+}
 
 static void take_datagram(void *context, const void *data, size_t length, const struct udp_peer *peer)
 {
-    const struct datagram_target *target = context;
+    struct datagram_target *target = context;
     const struct listener_handlers *handlers = &target->listener->handlers;
+    if (!target->begun)
+        begin_batch(target->listener);
+    target->begun = true;
     handlers->datagram(handlers->context, target->udp, peer, data, length);
 }
 
-static void receive(struct listener_socket *socket, unsigned batch_max)
+static void receive(struct listener_socket *socket, size_t count_max)
 {
     struct datagram_target target = {.listener = socket->listener, .udp = socket->udp};
     struct error error = {0};
-    for (unsigned i = 0; i < batch_max; i++) {
-        size_t count = 0;
-        enum status status = udp_receive(socket->udp, take_datagram, &target, &count, &error);
-        if (status != STATUS_OK || count < UDP_BATCH_COUNT)
-            break;
+    size_t count = UDP_BATCH_COUNT;
+    for (size_t taken = 0; taken < count_max && count >= UDP_BATCH_COUNT; taken += count) {
+        target.begun = false;
+        if (udp_receive(socket->udp, take_datagram, &target, &count, &error) != STATUS_OK)
+            count = 0;
+        socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN;
     }
-    socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN;
 }
 
 static void datagrams_ready(struct poll_source *source, uint32_t events)
 {
     (void)events;
-    receive((struct listener_socket *)(void *)source, RECEIVE_BATCH_MAX);
+    receive((struct listener_socket *)(void *)source, RECEIVE_COUNT_MAX);
 }
 
 /* ---- TCP ---- */
+
+static void begin_frames(void *context)
+{
+    begin_batch(context);
+}
 
 static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
 {
@@ -95,7 +114,8 @@ static enum status open_tcp(struct listener_socket *socket, const struct address
         .unsent_bytes_max = UNSENT_BYTES_MAX,
         .connection_count_max = connection_count_max,
     };
-    struct tcp_handlers handlers = {.frame = take_frame, .closed = stream_closed, .context = socket->listener};
+    struct tcp_handlers handlers = {
+        .batch = begin_frames, .frame = take_frame, .closed = stream_closed, .context = socket->listener};
     return tcp_server_open(&socket->tcp, address, socket->listener->poller, &limits, &handlers, error);
 }
 
@@ -194,8 +214,7 @@ void listener_quiet(struct listener *listener)
     for (size_t i = 0; i < listener->socket_count; i++) {
         struct listener_socket *socket = &listener->sockets[i];
         if (socket->udp != NULL) {
-            /* Bounded: a socket's buffer holds some 100,000 datagrams at most, and senders may go on. */
-            receive(socket, 2000);
+            receive(socket, RECEIVE_LAST_COUNT_MAX);
             poller_remove(listener->poller, &socket->source);
         } else if (socket->tcp != NULL) {
             tcp_server_quiet(socket->tcp);

@@ -13,6 +13,8 @@
 struct listener;
 
 struct listener_handlers {
+    /* What is handed over from now on, up to the next call, has been read at once. NULL: not wanted. */
+    void (*batch)(void *context);
     /* A datagram as it came; answers go out with udp_send(socket, peer, ...). */
     void (*datagram)(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
                      size_t length);

@@ -95,7 +95,7 @@ static void receive(struct queue_channel *channel, bool was_refused)
         count = 0;
         status = udp_receive(channel->udp, take_datagram, channel, &count, &error);
         was_refused = was_refused || status == STATUS_CLOSED;
-    } while (status == STATUS_CLOSED || (status == STATUS_OK && count == UDP_BATCH_COUNT));
+    } while (status == STATUS_CLOSED || (status == STATUS_OK && count >= UDP_BATCH_COUNT));
     if (was_refused)
         refused(channel);
 }

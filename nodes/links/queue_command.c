@@ -1,8 +1,8 @@
 #include "nodes/links/queue_command.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "engine/check.h"
 
 static const char error_unknown[] = "ERR unknown command";
 static const char error_full[] = "ERR queue full";
@@ -18,14 +18,15 @@ static bool verb_is(const char *text, size_t verb_length, const char *verb)
 struct queue_command queue_command_parse(const void *text, size_t length)
 {
     const char *bytes = text;
+    /* Nearly all commands are one of these two. */
+    if (length >= 4 && memcmp(bytes, "PUT:", 4) == 0)
+        return (struct queue_command){.verb = QUEUE_PUT, .message = bytes + 4, .message_length = length - 4};
+    if (length == 3 && memcmp(bytes, "GET", 3) == 0)
+        return (struct queue_command){.verb = QUEUE_GET};
     const char *colon = length > 0 ? memchr(bytes, ':', length) : NULL;
     size_t verb_length = colon != NULL ? (size_t)(colon - bytes) : length;
-    if (verb_is(bytes, verb_length, "PUT")) {
-        if (colon == NULL)
-            return (struct queue_command){.verb = QUEUE_PUT, .message = ""};
-        return (struct queue_command){
-            .verb = QUEUE_PUT, .message = colon + 1, .message_length = length - verb_length - 1};
-    }
+    if (verb_is(bytes, verb_length, "PUT"))
+        return (struct queue_command){.verb = QUEUE_PUT, .message = ""};
     if (verb_is(bytes, verb_length, "GET"))
         return (struct queue_command){.verb = QUEUE_GET};
     if (verb_is(bytes, verb_length, "SIZE"))
@@ -33,35 +34,57 @@ struct queue_command queue_command_parse(const void *text, size_t length)
     return (struct queue_command){.verb = QUEUE_UNKNOWN};
 }
 
+/* Without printf: each PUT is answered, and the formatting would cost as much as all the rest of it. */
+static size_t append(char *text, size_t length, const char *part)
+{
+    size_t part_length = strlen(part);
+    CHECK(part_length <= QUEUE_ANSWER_BYTES - length);
+    memcpy(text + length, part, part_length);
+    return length + part_length;
+}
+
+static size_t append_number(char *text, size_t length, uint64_t number)
+{
+    size_t digit_count = 1;
+    for (uint64_t rest = number / 10; rest > 0; rest /= 10)
+        digit_count++;
+    CHECK(digit_count <= QUEUE_ANSWER_BYTES - length);
+    for (size_t i = digit_count; i > 0; i--) {
+        text[length + i - 1] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    return length + digit_count;
+}
+
 size_t queue_answer_put(char *text, size_t message_length)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "PUT %zu bytes", message_length);
+    return append(text, append_number(text, append(text, 0, "PUT "), message_length), " bytes");
 }
 
 size_t queue_answer_size(char *text, uint64_t message_count)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "%" PRIu64, message_count);
+    return append_number(text, 0, message_count);
 }
 
 size_t queue_answer_unknown(char *text)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "%s", error_unknown);
+    return append(text, 0, error_unknown);
 }
 
 size_t queue_answer_full(char *text)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "%s", error_full);
+    return append(text, 0, error_full);
 }
 
 size_t queue_answer_too_long(char *text, size_t message_length, uint64_t limit)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "%s%zu%s%" PRIu64, error_message_of, message_length,
-                            too_long_middle, limit);
+    size_t length = append_number(text, append(text, 0, error_message_of), message_length);
+    return append_number(text, append(text, length, too_long_middle), limit);
 }
 
 size_t queue_answer_needs_tcp(char *text, size_t message_length)
 {
-    return (size_t)snprintf(text, QUEUE_ANSWER_BYTES, "%s%zu%s", error_message_of, message_length, needs_tcp_end);
+    return append(text, append_number(text, append(text, 0, error_message_of), message_length), needs_tcp_end);
 }
 
 /* "ERR message of <digits>" and then exactly `end`. */

@@ -19,7 +19,7 @@ struct queue_command {
 /* The verb ends at the first colon; verbs are upper case; PUT alone puts the empty message. */
 struct queue_command queue_command_parse(const void *text, size_t length);
 
-/* Answers other than a message. `text` takes QUEUE_ANSWER_BYTES; each returns its length. */
+/* Answers other than a message. `text` takes QUEUE_ANSWER_BYTES; each returns its length. No NUL ends it. */
 enum { QUEUE_ANSWER_BYTES = 96 };
 size_t queue_answer_put(char *text, size_t message_length);
 size_t queue_answer_size(char *text, uint64_t message_count);

@@ -1,10 +1,14 @@
 """Clients of a queue over UDP and TCP, and the command-line client."""
 
 import socket
+import struct
 import sys
 
 from peer import address as addresses
 from peer import lhhttt
+
+
+UDP_SEGMENT = 103  # <linux/udp.h>
 
 
 class NoAnswer(Exception):
@@ -32,6 +36,10 @@ class UdpClient:
 
     def send_raw(self, data):
         self.sock.send(data)
+
+    def send_run(self, data, datagram_bytes):
+        """Hands `data` to the system as one, to be cut into datagrams (UDP_SEGMENT, udp(7))."""
+        self.sock.sendmsg([data], [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", datagram_bytes))])
 
     def receive_raw(self):
         try:

@@ -8,7 +8,7 @@ import time
 import unittest
 
 import context  # noqa: F401
-from peer.client import UdpClient
+from peer.client import TcpClient, UdpClient
 from peer.hub import Hub
 from peer.metrics_receiver import MetricsReceiver
 from peer.queue import Queue
@@ -69,6 +69,20 @@ class DatagramTest(Scenario):
         self.assertGreaterEqual(sum(times.values()), 20 * 0.15)
         for member in ("throughput_in", "throughput_out"):
             self.assertEqual(self.receiver.total("NODE_1", member), 20)
+
+    def test_queue_over_tcp(self):
+        """One message, put and taken by commands that are read one at a time."""
+        address = "tcp://" + free_address()
+        queue = self.launch("mq", "--address", address, *self.flags, "--vuid", "NODE_1", listening=[address])
+        with TcpClient(address) as client:
+            client.put("x")
+            pass_time(0.15)
+            self.assertEqual(client.get(), b"x")
+        self.wait_for_flow("NODE_1", "throughput_out", 1)
+        self.assert_clean_stop(queue)
+        seconds = [sum(report["latency_time"].values()) for report in self.reports() if report["latency_time"]]
+        self.assertEqual(len(seconds), 1)
+        self.assertGreaterEqual(seconds[0], 0.15)
 
     def test_worker_and_sink(self):
         source = self.start(Queue())

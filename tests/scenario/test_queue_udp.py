@@ -156,6 +156,42 @@ class QueueUdpTest(Scenario):
                              lhhttt.encode("PUT %d bytes" % number))
         self.assertEqual([len(client.get()) for _ in range(100)], list(range(100)))
 
+    def test_runs_of_commands(self):
+        """Commands that arrive as one are commands each, also beside another client's."""
+        client = self.serve()
+        other = self.client(self.address)
+        messages = [b"%04d" % number for number in range(40)]
+        puts = [lhhttt.encode(b"PUT:" + message) for message in messages]
+        client.send_run(b"".join(puts), len(puts[0]))
+        for _ in messages:
+            self.assertEqual(client.receive_raw(), b"1bPUT 4 bytes")
+        # The last of a run may be shorter; then one that is no frame, which gets no answer.
+        other.send_run(lhhttt.encode("PUT:end") + lhhttt.encode("SIZE"), len(lhhttt.encode("PUT:end")))
+        self.assertEqual(other.receive_raw(), b"1bPUT 3 bytes")
+        self.assertEqual(other.receive_raw(), lhhttt.encode("41"))
+        client.send_run(b"13GET" * 10 + b"g3GET" + b"13GET" * 31, 5)
+        self.assertEqual([client.receive_raw() for _ in range(41)],
+                         [lhhttt.encode(message) for message in messages + [b"end"]])
+        self.assertEqual(client.size(), 0)
+
+    def test_answers_of_all_lengths_in_order(self):
+        """Many unanswered commands of two clients; the answers differ in length and come to whom they belong."""
+        clients = [self.serve(), self.client(self.address)]
+        lengths = [7, 7, 7, 3, 9, 9, 0, 9, 9, 300, 300, 20]
+        for round_number in range(5):
+            for length in lengths:
+                for number, client in enumerate(clients):
+                    client.send_raw(lhhttt.encode("PUT:" + str(number) * length))
+            for length in lengths:
+                for client in clients:
+                    self.assertEqual(client.receive_raw(), lhhttt.encode("PUT %d bytes" % length))
+            for _ in lengths:
+                clients[0].send_raw(b"13GET")
+                clients[0].send_raw(b"13GET")
+            for length in lengths:
+                for number in range(2):
+                    self.assertEqual(clients[0].receive_raw(), lhhttt.encode(str(number) * length), round_number)
+
     def test_final_line_says_what_is_left(self):
         client = self.serve("--console-log")
         for number in range(5):

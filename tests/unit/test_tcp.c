@@ -1,4 +1,5 @@
 /* The TCP server: frames in any pieces, and what is refused. */
+#include "engine/clock.h"
 #include "tests/support/tcp_house.h"
 
 #include <stdio.h>
@@ -108,8 +109,8 @@ static void test_random_pieces(void **state)
         size_t piece = 1 + next_random(&seed) % (next_random(&seed) % 4 == 0 ? 200000 : 2000);
         if (piece > frames_length - sent)
             piece = frames_length - sent;
+        size_t done_before = sent + got;
         ssize_t result = send(fd, frames + sent, piece, MSG_NOSIGNAL);
-        bool moved = result > 0;
         sent += result > 0 ? (size_t)result : 0;
         if (next_random(&seed) % 2 == 0)
             poller_wait(house->poller, 0);
@@ -118,8 +119,8 @@ static void test_random_pieces(void **state)
             piece = answers_length - got;
         result = recv(fd, received + got, piece, 0);
         got += result > 0 ? (size_t)result : 0;
-        if (!moved && result <= 0)
-            step_house(house); /* rounds are counted, so one in which nothing moves waits */
+        if (sent + got == done_before) /* the kernel's timers may have to run, such as that of a closed window */
+            poller_wait(house->poller, NS_PER_MS);
     }
     assert_int_equal(got, answers_length);
     assert_true(memcmp(received, answers, answers_length) == 0);

@@ -15,96 +15,7 @@
 #include <cmocka.h>
 
 #include "net/udp.h"
-
-enum { KEPT_COUNT = 512, WAIT_MS = 5000 };
-
-/* What a handler saw. */
-struct inbox {
-    size_t count;
-    struct {
-        size_t length;
-        unsigned char *data;
-        struct udp_peer peer;
-    } kept[KEPT_COUNT];
-};
-
-static void keep(void *context, const void *data, size_t length, const struct udp_peer *peer)
-{
-    struct inbox *inbox = context;
-    assert_true(inbox->count < KEPT_COUNT);
-    unsigned char *copy = malloc(length > 0 ? length : 1);
-    assert_non_null(copy);
-    memcpy(copy, data, length);
-    inbox->kept[inbox->count].length = length;
-    inbox->kept[inbox->count].data = copy;
-    inbox->kept[inbox->count].peer = *peer;
-    inbox->count++;
-}
-
-static void empty_inbox(struct inbox *inbox)
-{
-    for (size_t i = 0; i < inbox->count; i++)
-        free(inbox->kept[i].data);
-    inbox->count = 0;
-}
-
-static struct address parse(const char *text)
-{
-    struct address address;
-    struct error error = {0};
-    if (address_parse(text, &address, &error) != STATUS_OK)
-        fail_msg("%s", error.text);
-    return address;
-}
-
-static struct udp_socket *open_listener(const char *text)
-{
-    struct address address = parse(text);
-    struct udp_socket *socket = NULL;
-    struct error error = {0};
-    if (udp_open_listener(&socket, &address, &error) != STATUS_OK)
-        fail_msg("%s", error.text);
-    return socket;
-}
-
-static struct udp_socket *open_connected_to(const struct udp_socket *listener)
-{
-    char text[128];
-    udp_local_text(listener, text, sizeof text);
-    struct address address = parse(text);
-    struct udp_socket *socket = NULL;
-    struct error error = {0};
-    if (udp_open_connected(&socket, &address, &error) != STATUS_OK)
-        fail_msg("%s", error.text);
-    return socket;
-}
-
-static void wait_readable(const struct udp_socket *socket)
-{
-    struct pollfd wanted = {.fd = udp_fd(socket), .events = POLLIN};
-    assert_int_equal(poll(&wanted, 1, WAIT_MS), 1);
-}
-
-static void receive_count(struct udp_socket *socket, struct inbox *inbox, size_t total)
-{
-    while (inbox->count < total) {
-        size_t count = 0;
-        struct error error = {0};
-        wait_readable(socket);
-        assert_int_equal(udp_receive(socket, keep, inbox, &count, &error), STATUS_OK);
-        assert_in_range(count, 1, UDP_BATCH_COUNT);
-    }
-    assert_int_equal(inbox->count, total);
-}
-
-static void assert_nothing_waits(struct udp_socket *socket)
-{
-    struct inbox inbox = {0};
-    struct error error = {0};
-    size_t count = 1;
-    assert_int_equal(udp_receive(socket, keep, &inbox, &count, &error), STATUS_OK);
-    assert_int_equal(count, 0);
-}
+#include "tests/support/udp_house.h"
 
 static void question_and_answer(const char *place)
 {
@@ -376,7 +287,7 @@ static void test_address_in_use(void **state)
     struct udp_socket *listener = open_listener("127.0.0.1:0");
     char text[128];
     udp_local_text(listener, text, sizeof text);
-    struct address address = parse(text);
+    struct address address = parse_address(text);
     struct udp_socket *second = NULL;
     struct error error = {0};
     assert_int_equal(udp_open_listener(&second, &address, &error), STATUS_SYSTEM);
@@ -384,66 +295,6 @@ static void test_address_in_use(void **state)
     assert_non_null(strstr(error.text, text));
     assert_non_null(strstr(error.text, ": Address already in use"));
     udp_close(&listener);
-    udp_close(&listener);
-}
-
-/* Sends `count` datagrams of different lengths, numbered from `first`; none is flushed unless there is no room. */
-static void send_numbered(struct udp_socket *client, const unsigned char *data, uint32_t first, uint32_t count)
-{
-    for (uint32_t i = first; i < first + count; i++)
-        assert_int_equal(udp_send(client, NULL, &i, sizeof i, data + i % 97, (i * 2711) % 9000), STATUS_OK);
-}
-
-/*
- * The kernel's buffer is full: the other end is a Unix socket pair that nobody reads, since UDP over loopback drops
- * rather than say so. Datagrams wait, the oldest make room for new ones, and what is left arrives whole and in order.
- */
-static void test_full_kernel_buffer(void **state)
-{
-    (void)state;
-    enum { TOTAL = 400 };
-    struct udp_socket *listener = open_listener("127.0.0.1:0");
-    struct udp_socket *client = open_connected_to(listener);
-    int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    assert_true(dup2(pair[0], udp_fd(client)) >= 0);
-    close(pair[0]);
-    unsigned char data[9100];
-    for (size_t i = 0; i < sizeof data; i++)
-        data[i] = (unsigned char)(i * 31);
-
-    send_numbered(client, data, 0, TOTAL);
-    assert_int_equal(udp_flush(client), STATUS_AGAIN);
-    assert_true(udp_counts(client)->send_failed_count > 0);
-    assert_in_range(udp_gathered_count(client), 1, UDP_BATCH_COUNT);
-    uint64_t dropped = udp_counts(client)->send_failed_count;
-
-    unsigned char received[9100];
-    uint32_t next = 0;
-    uint64_t missing = 0;
-    uint64_t received_count = 0;
-    while (next < TOTAL) {
-        ssize_t length = recv(pair[1], received, sizeof received, 0);
-        if (length < 0) {
-            assert_true(udp_gathered_count(client) > 0);
-            enum status status = udp_flush(client);
-            assert_true(status == STATUS_OK || status == STATUS_AGAIN);
-            continue;
-        }
-        uint32_t number;
-        memcpy(&number, received, sizeof number);
-        assert_true(number >= next && number < TOTAL);
-        missing += number - next;
-        next = number + 1;
-        received_count++;
-        assert_int_equal(length, sizeof number + (number * 2711) % 9000);
-        assert_memory_equal(received + sizeof number, data + number % 97, (size_t)length - sizeof number);
-    }
-    assert_int_equal(missing, dropped);
-    assert_int_equal(udp_counts(client)->sent_count, received_count);
-    assert_int_equal(udp_gathered_count(client), 0);
-    close(pair[1]);
-    udp_close(&client);
     udp_close(&listener);
 }
 
@@ -459,7 +310,6 @@ int main(void)
         cmocka_unit_test(test_listener_ignores_refusals),
         cmocka_unit_test(test_failed_sends_are_counted),
         cmocka_unit_test(test_address_in_use),
-        cmocka_unit_test(test_full_kernel_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
