@@ -8,6 +8,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/node.h"
+#include "nodes/feed_stamp.h"
 #include "nodes/line_reader.h"
 #include "nodes/links/outlet.h"
 #include "nodes/node_types.h"
@@ -81,7 +82,7 @@ struct feeder {
 static const int64_t writer_look_ns = 10 * NS_PER_MS; /* how often to look for what a pipe may bring */
 /* At a stop: how long the queue has to answer. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
-enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, TIME_BYTES_MAX = 40, STAMP_BYTES_MAX = TIME_BYTES_MAX + 16 };
+enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
 enum { SOH = '\x01' };
 
 /* ---- one line ---- */
@@ -111,15 +112,6 @@ static bool is_soh(char c)
     return c == SOH;
 }
 
-/* Epoch seconds with six digits of fraction: printf of a double of this size costs ten times as much. */
-static size_t write_time(char *out, int64_t wall_ns)
-{
-    return (size_t)snprintf(out, TIME_BYTES_MAX, "%lld.%06lld", (long long)(wall_ns / NS_PER_S),
-                            (long long)(wall_ns % NS_PER_S / NS_PER_US));
-}
-
-static const char stamp_tag[] = {SOH, '9', '9', '9', '='};
-
 /* The line as it goes out: quotes and SOHs off, the feed time on, quotes on. Writes at most STAMP_BYTES_MAX more than
  * `length` bytes; returns how many. */
 static size_t write_stamped(char *out, const char *line, size_t length, int64_t wall_ns)
@@ -130,11 +122,7 @@ static size_t write_stamped(char *out, const char *line, size_t length, int64_t 
     *out++ = '"';
     memcpy(out, line, length);
     out += length;
-    memcpy(out, stamp_tag, sizeof stamp_tag);
-    out += sizeof stamp_tag;
-    out += write_time(out, wall_ns);
-    *out++ = SOH;
-    *out++ = '"';
+    out += feed_stamp(out, wall_ns);
     return (size_t)(out - start);
 }
 
