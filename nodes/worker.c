@@ -63,6 +63,7 @@ static const struct counter worker_counters[] = {
 /* A step's end: so many messages from each input, or the time, whatever comes first. */
 enum { STEP_MESSAGE_MAX = 2048, LATENCY_GROUP = 16 };
 static const int64_t step_ns = 100 * NS_PER_US;
+_Static_assert(LATENCY_GROUP <= MILLRACE_LOOK_AHEAD_MAX, "a group is looked at ahead as a whole");
 /* At a stop: how long an answer to a GET that is under way is waited for. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
 
@@ -259,13 +260,32 @@ static unsigned pass_blocks(struct worker *worker, struct worker_input *input, u
     return passed;
 }
 
+/* Tells the function of the next messages in the input's block. Returns of how many: the group ends there. */
+static unsigned look_ahead(struct worker *worker, struct worker_input *input, unsigned count_max)
+{
+    struct millrace_input inputs[MILLRACE_LOOK_AHEAD_MAX];
+    struct block_cursor *at = input->edge != NULL ? edge_read(input->edge) : NULL;
+    if (worker->function->look_ahead == NULL || at == NULL)
+        return count_max;
+    struct block_cursor cursor = *at;
+    const struct message *message;
+    unsigned count = 0;
+    while (count < count_max && (message = block_cursor_peek(&cursor)) != NULL) {
+        inputs[count++] = (struct millrace_input){.data = message->text, .length = message->length};
+        block_cursor_pop(&cursor);
+    }
+    worker->function->look_ahead(worker->function_state, inputs, count);
+    return count;
+}
+
 /* A group of messages, one by one; the clock is read once for all of them. */
 static unsigned apply_group(struct worker *worker, struct worker_input *input, int64_t *now_ns)
 {
     unsigned group = 0;
     const struct message *message;
     worker->call.time_ns = *now_ns;
-    while (group < LATENCY_GROUP && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
+    unsigned count_max = outputs_have_room(worker) ? look_ahead(worker, input, LATENCY_GROUP) : 0;
+    while (group < count_max && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
         worker_apply(worker, message->text, message->length);
         input_pop(input);
         group++;

@@ -48,10 +48,20 @@ static const struct millrace_setting settings[] = {
     {0},
 };
 
+/* A message that has been read. */
+struct reading {
+    const void *data; /* where it is */
+    struct fix_message message;
+    struct id_key order_id; /* of an order that has one */
+};
+
 struct market_spread {
     struct symbol_table *symbols; /* a symbol is here once it had a quote */
     struct id_set *order_ids;     /* accepted ones */
     struct text output;           /* reused */
+    struct reading ahead[MILLRACE_LOOK_AHEAD_MAX];
+    size_t ahead_count;
+    size_t ahead_next;
 };
 
 enum counter {
@@ -86,7 +96,7 @@ struct context {
 
 /* What the fields of an order say. */
 struct order {
-    struct id_key id;
+    const struct id_key *id;
     struct fix_view symbol;
     struct fix_view account; /* may be absent */
     bool has_quantity;
@@ -138,19 +148,19 @@ static void handle_quote(const struct context *context, const struct fix_message
     context->host->count(context->call, COUNT_QUOTES, 1);
 }
 
-static bool read_order(const struct context *context, const struct fix_message *message, struct order *order)
+static bool read_order(const struct context *context, const struct reading *reading, struct order *order)
 {
+    const struct fix_message *message = &reading->message;
     if (!need_field(context, "order", message->fields[FIX_ORDER_ID], "tag 11 or 37 (order id)") ||
         !need_field(context, "order", message->fields[FIX_SYMBOL], "tag 55 (symbol)"))
         return false;
     *order = (struct order){
+        .id = &reading->order_id,
         .symbol = message->fields[FIX_SYMBOL],
         .account = message->fields[FIX_ACCOUNT],
         .has_quantity = message->fields[FIX_ORDER_QUANTITY].data != NULL,
         .has_feed_epoch = message->fields[FIX_FEED_EPOCH].data != NULL,
     };
-    id_set_key(context->state->order_ids, message->fields[FIX_ORDER_ID].data, message->fields[FIX_ORDER_ID].length,
-               &order->id);
     if (order->has_quantity &&
         !read_number(context, message->fields[FIX_ORDER_QUANTITY], "tag 38 (order quantity)", &order->quantity))
         return false;
@@ -187,11 +197,11 @@ static bool decide(const struct context *context, const struct fix_message *mess
     const struct symbol_state *symbol = symbol_table_find(context->state->symbols, message, order->symbol);
     if (symbol == NULL || symbol->stopped) {
         *outcome = symbol == NULL ? COUNT_REJECTED_UNKNOWN_SYMBOL : COUNT_REJECTED_STOPPED;
-        if (id_set_has(context->state->order_ids, &order->id))
+        if (id_set_has(context->state->order_ids, order->id))
             *outcome = COUNT_REJECTED_DUPLICATE;
         return true;
     }
-    return remember(context, &order->id, outcome);
+    return remember(context, order->id, outcome);
 }
 
 /* Writes a string; inlined, it becomes a few stores. */
@@ -251,11 +261,11 @@ static void append_answer(struct text *text, const struct order *order, enum cou
     text->length = (size_t)(at - text->data);
 }
 
-static void handle_order(const struct context *context, const struct fix_message *message)
+static void handle_order(const struct context *context, const struct reading *reading)
 {
     struct order order;
     enum counter outcome;
-    if (!read_order(context, message, &order) || !decide(context, message, &order, &outcome))
+    if (!read_order(context, reading, &order) || !decide(context, &reading->message, &order, &outcome))
         return;
     struct text *output = &context->state->output;
     text_reset(output);
@@ -267,19 +277,45 @@ static void handle_order(const struct context *context, const struct fix_message
         context->host->emit(context->call, 0, output->data, output->length);
 }
 
-static void market_spread_apply(void *state, const struct millrace_host *host, struct millrace_call *call,
+/* Reads a message and begins to fetch the place of its order id: by far the most that is ever kept is ids. */
+static void read_message(const struct market_spread *state, const void *data, size_t length, struct reading *reading)
+{
+    struct fix_message *message = &reading->message;
+    const struct fix_view *order_id = &message->fields[FIX_ORDER_ID];
+    reading->data = data;
+    fix_read(data, length, message);
+    if (fix_view_is(message->fields[FIX_TYPE], 'D') && order_id->data != NULL)
+        id_set_key(state->order_ids, order_id->data, order_id->length, &reading->order_id);
+}
+
+static void market_spread_look_ahead(void *opaque, const struct millrace_input *inputs, size_t count)
+{
+    struct market_spread *state = opaque;
+    for (size_t i = 0; i < count; i++)
+        read_message(state, inputs[i].data, inputs[i].length, &state->ahead[i]);
+    state->ahead_count = count;
+    state->ahead_next = 0;
+}
+
+static void market_spread_apply(void *opaque, const struct millrace_host *host, struct millrace_call *call,
                                 const void *data, size_t length)
 {
+    struct market_spread *state = opaque;
     const struct context context = {.state = state, .host = host, .call = call};
-    struct fix_message message;
-    fix_read(data, length, &message);
-    if (fix_view_is(message.fields[FIX_TYPE], 'S'))
-        handle_quote(&context, &message);
-    else if (fix_view_is(message.fields[FIX_TYPE], 'D'))
-        handle_order(&context, &message);
-    else if (fix_view_is(message.fields[FIX_TYPE], '0'))
+    struct reading only;
+    const struct reading *reading = &only;
+    if (state->ahead_next < state->ahead_count && state->ahead[state->ahead_next].data == data)
+        reading = &state->ahead[state->ahead_next++];
+    else
+        read_message(state, data, length, &only);
+    const struct fix_view type = reading->message.fields[FIX_TYPE];
+    if (fix_view_is(type, 'S'))
+        handle_quote(&context, &reading->message);
+    else if (fix_view_is(type, 'D'))
+        handle_order(&context, reading);
+    else if (fix_view_is(type, '0'))
         host->count(call, COUNT_HEARTBEATS, 1);
-    else if (need_field(&context, "message", message.fields[FIX_TYPE], "tag 35 (type)"))
+    else if (need_field(&context, "message", type, "tag 35 (type)"))
         host->count(call, COUNT_OTHER_TYPES, 1);
 }
 
@@ -326,5 +362,6 @@ const struct millrace_function function_market_spread = {
     .open = market_spread_open,
     .apply = market_spread_apply,
     .close = market_spread_close,
+    .look_ahead = market_spread_look_ahead,
     .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
 };

@@ -244,7 +244,7 @@ static void check_form(const struct option *option)
         assert_null(option->default_text);
     if (option->role == ROLE_REPLICAS)
         assert_int_equal(option->kind, OPTION_COUNT);
-    else if (option->role != ROLE_NONE)
+    else if (option->role != ROLE_NONE && option->role != ROLE_SETTING)
         assert_int_equal(option->kind, OPTION_ADDRESSES);
 }
 

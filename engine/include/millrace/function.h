@@ -50,6 +50,14 @@ struct millrace_host {
     void (*count)(struct millrace_call *call, unsigned index, uint64_t n);
 };
 
+/* A message that is coming. */
+struct millrace_input {
+    const void *data;
+    size_t length;
+};
+
+#define MILLRACE_LOOK_AHEAD_MAX 16
+
 /* What a worker may rely on: `flags` of struct millrace_function. */
 /* apply returns within microseconds, whatever the message: its worker may share a thread with other nodes. */
 #define MILLRACE_FUNCTION_NEVER_BLOCKS 1u
@@ -107,6 +115,13 @@ struct millrace_function {
 
     /* Frees a state. May be NULL. Called once, after the last `apply`. */
     void (*close)(void *state);
+
+    /*
+     * What comes next: `apply` will be called with these messages (at most MILLRACE_LOOK_AHEAD_MAX), in this order and
+     * at these places; what was said before is no longer so. For a function with more state than the caches hold: it
+     * can start to fetch what it will need. May be NULL; is not called for every message.
+     */
+    void (*look_ahead)(void *state, const struct millrace_input *inputs, size_t count);
 
     uint32_t flags; /* MILLRACE_FUNCTION_..., or'ed; 0 promises nothing */
 };
