@@ -72,6 +72,8 @@ struct node_type {
     unsigned weight;
     /* Whether this node may block, where it depends on its config. Pure; after `check`. May be NULL. */
     bool (*this_may_block)(const struct node_spec *node, const struct topology_spec *spec);
+    /* The weight, where it depends on its config. Pure; after `check`. May be NULL: `weight`. */
+    unsigned (*this_weight)(const struct node_spec *node, const struct topology_spec *spec);
 
     /* Writes what its help has beside its options. May be NULL. */
     void (*print_more_help)(FILE *out);

@@ -152,9 +152,11 @@ static bool is_alone(const struct topology_spec *spec, size_t node)
            (type->this_may_block != NULL && type->this_may_block(own, spec));
 }
 
-static size_t weight_of(const struct node_type *type)
+static size_t weight_of(const struct topology_spec *spec, size_t node)
 {
-    return type->weight > 0 ? type->weight : 1;
+    const struct node_spec *own = &spec->nodes[node];
+    unsigned weight = own->type->this_weight != NULL ? own->type->this_weight(own, spec) : own->type->weight;
+    return weight > 0 ? weight : 1;
 }
 
 /* How many runs it takes if none may be heavier than `weight_max`. */
@@ -227,8 +229,8 @@ static size_t make_parts(const struct topology_spec *spec, const size_t *row, co
         }
         if (part_count == 0 || parts[part_count - 1].component != component[node])
             parts[part_count++] = (struct part){.component = component[node]};
-        parts[part_count - 1].weight += weight_of(spec->nodes[node].type);
-        *weight_sum += weight_of(spec->nodes[node].type);
+        parts[part_count - 1].weight += weight_of(spec, node);
+        *weight_sum += weight_of(spec, node);
     }
     return part_count;
 }

@@ -79,7 +79,7 @@ struct feeder {
     bool outputs_ended;
 };
 
-static const int64_t writer_look_ns = 10 * NS_PER_MS; /* how often to look for what a pipe may bring */
+static const int64_t writer_look_ns = NS_PER_MS; /* how often to look for what a pipe or a disk may bring */
 /* At a stop: how long the queue has to answer. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
 enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
@@ -391,7 +391,7 @@ const struct node_type feeder_type = {
     .counters = feeder_counters,
     .state_bytes = sizeof(struct feeder),
     .is_source = true,
-    .may_block = true,
+    .weight = 2,
     .open = feeder_open,
     .step = feeder_step,
     .close = feeder_close,

@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "engine/check.h"
 
-enum { READ_BYTES = 256 * 1024 };
+enum { READ_BYTES = 256 * 1024, FETCH_BYTES = 4 << 20 };
 
 struct line_reader {
     int fd;
@@ -20,6 +21,7 @@ struct line_reader {
     size_t start, end;
     size_t searched;    /* from start: no line end up to here */
     bool awaits_writer; /* a pipe that nobody has written to yet: its end is none */
+    bool from_memory;   /* a file: only what the system has in memory is read */
     bool at_end;
     bool skipping; /* within a line that is too long */
     uint64_t too_long_count;
@@ -44,7 +46,8 @@ enum status line_reader_open(struct line_reader **reader_pointer, const char *pa
                                    .path = path,
                                    .line_bytes_max = line_bytes_max,
                                    .capacity = READ_BYTES,
-                                   .awaits_writer = known && S_ISFIFO(information.st_mode)};
+                                   .awaits_writer = known && S_ISFIFO(information.st_mode),
+                                   .from_memory = known && S_ISREG(information.st_mode)};
     reader->buffer = malloc(reader->capacity);
     CHECK(reader->buffer != NULL);
     *reader_pointer = reader;
@@ -59,6 +62,34 @@ void line_reader_close(struct line_reader **reader)
     free((*reader)->buffer);
     free(*reader);
     *reader = NULL;
+}
+
+/* Leaves errno as it is. */
+static void fetch(int fd)
+{
+    int error_number = errno;
+    (void)posix_fadvise(fd, lseek(fd, 0, SEEK_CUR), FETCH_BYTES, POSIX_FADV_WILLNEED);
+    errno = error_number;
+}
+
+/*
+ * A file is read as far as the system has it in memory; where it has not, it is asked to fetch more, and EAGAIN says to
+ * come again: the thread's other nodes must not wait for a disk. A file system that cannot do that is read the usual
+ * way.
+ */
+static ssize_t read_more(struct line_reader *reader)
+{
+    struct iovec span = {.iov_base = reader->buffer + reader->end, .iov_len = reader->capacity - reader->end};
+    if (reader->from_memory) {
+        ssize_t got = preadv2(reader->fd, &span, 1, -1, RWF_NOWAIT);
+        if (got >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) {
+            if (got < 0 && errno == EAGAIN)
+                fetch(reader->fd);
+            return got;
+        }
+        reader->from_memory = false;
+    }
+    return readv(reader->fd, &span, 1);
 }
 
 /* Moves what is left to the front and reads more behind it. */
@@ -77,7 +108,7 @@ static enum status fill(struct line_reader *reader, struct error *error)
     }
     ssize_t got;
     do
-        got = read(reader->fd, reader->buffer + reader->end, reader->capacity - reader->end);
+        got = read_more(reader);
     while (got < 0 && errno == EINTR);
     if ((got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) || (got == 0 && reader->awaits_writer))
         return STATUS_AGAIN;

@@ -91,6 +91,13 @@ static bool worker_may_block(const struct node_spec *node, const struct topology
     return (find_function(spec, config->function)->flags & MILLRACE_FUNCTION_NEVER_BLOCKS) == 0;
 }
 
+/* One that hands on whole blocks does next to nothing; of the others most read each message. */
+static unsigned worker_weight(const struct node_spec *node, const struct topology_spec *spec)
+{
+    const struct worker_config *config = node->config;
+    return (find_function(spec, config->function)->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 ? 1 : 6;
+}
+
 /* What the user set for the function, over its defaults. */
 static enum status read_settings(const struct worker_config *config, const struct millrace_function *function,
                                  struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX], struct error *error)
@@ -260,6 +267,16 @@ static unsigned pass_blocks(struct worker *worker, struct worker_input *input, u
     return passed;
 }
 
+/* What has come from another processor is on its way as early as some ten messages before it is read. */
+static void prefetch_messages_behind(const struct message *message)
+{
+    enum { DISTANCE_BYTES = 2048 };
+    const char *start = (const char *)message + DISTANCE_BYTES;
+    for (uint32_t offset = 0; offset < message_record_bytes(message->length) && offset < 4 * CACHE_LINE_BYTES;
+         offset += CACHE_LINE_BYTES)
+        __builtin_prefetch(start + offset);
+}
+
 /* Tells the function of the next messages in the input's block. Returns of how many: the group ends there. */
 static unsigned look_ahead(struct worker *worker, struct worker_input *input, unsigned count_max)
 {
@@ -271,6 +288,7 @@ static unsigned look_ahead(struct worker *worker, struct worker_input *input, un
     const struct message *message;
     unsigned count = 0;
     while (count < count_max && (message = block_cursor_peek(&cursor)) != NULL) {
+        prefetch_messages_behind(message);
         inputs[count++] = (struct millrace_input){.data = message->text, .length = message->length};
         block_cursor_pop(&cursor);
     }
@@ -469,8 +487,8 @@ const struct node_type worker_type = {
     .counters = worker_counters,
     .state_bytes = sizeof(struct worker),
     .reports = true,
-    .weight = 2,
     .this_may_block = worker_may_block,
+    .this_weight = worker_weight,
     .print_more_help = worker_print_more_help,
     .output_kind = worker_output_kind,
     .check = worker_check,
