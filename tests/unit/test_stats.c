@@ -207,9 +207,27 @@ static void test_counters(void **state)
     assert_int_equal(stats_get(&stats.queued_count), 3);
 }
 
+/* Each bin's first latency and the one before it: the bin is found by a product, which must not be off by one. */
+static void test_bins_begin_where_they_should(void **state)
+{
+    (void)state;
+    int64_t power = 1;
+    for (unsigned decade = 1; decade < HISTOGRAM_DECADE_COUNT; decade++, power *= 10) {
+        for (unsigned digits = 10; digits < 100; digits++) {
+            clear(NULL);
+            int64_t first_ns = (int64_t)digits * power;
+            histogram_record(&histogram, first_ns, 1);
+            histogram_record(&histogram, first_ns + power - 1, 1);
+            histogram_read(&histogram, &copy);
+            assert_int_equal(copy.bins[decade][digits - 10], 2);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bins_begin_where_they_should),
         cmocka_unit_test_setup(test_decades_are_exact, clear),
         cmocka_unit_test_setup(test_two_leading_digits, clear),
         cmocka_unit_test_setup(test_every_latency_is_in_its_decade, clear),
