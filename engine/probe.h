@@ -15,6 +15,9 @@
 #if defined(__has_include)
 #if __has_include(<sys/sdt.h>)
 #include <sys/sdt.h>
+#ifdef __clang__ /* its macros leave out variadic arguments, and -Wpedantic finds that where they are used */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 #define PROBE1(name, a)       DTRACE_PROBE1(millrace, name, a)
 #define PROBE2(name, a, b)    DTRACE_PROBE2(millrace, name, a, b)
 #define PROBE3(name, a, b, c) DTRACE_PROBE3(millrace, name, a, b, c)
