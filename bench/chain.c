@@ -52,11 +52,11 @@ static bool run_chain(void *context, double seconds, double *figures)
 static void measure_chain(unsigned node_count)
 {
     static const struct measure_metric rate = {.name = "rate", .unit = "messages/s", .ratio = 0.5};
-    unsigned step_count = node_count + 1;
-    struct peer_chain stages = {.stage_count = step_count, .bytes = TEXT_BYTES};
+    struct executor_chain steps = {.step_count = node_count + 1, .bytes = TEXT_BYTES};
+    struct peer_chain stages = {.stage_count = steps.step_count, .bytes = TEXT_BYTES};
     const struct measure_contestant contestants[] = {
         {.name = "millrace", .role = MEASURE_OURS, .run = run_chain, .context = &node_count},
-        {.name = "bare executor", .role = MEASURE_LIMIT, .run = executor_run, .context = &step_count},
+        {.name = "bare executor", .role = MEASURE_LIMIT, .run = executor_run, .context = &steps},
         {.name = "ZeroMQ inproc", .role = MEASURE_PEER, .run = zeromq_chain_run, .context = &stages},
         {.name = "oneTBB pipeline", .role = MEASURE_PEER, .run = tbb_chain_run, .context = &stages},
     };

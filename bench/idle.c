@@ -7,7 +7,7 @@
 #include "bench/measure.h"
 #include "bench/support.h"
 
-enum { FIRST_COUNT = 100, REST_NS = 10000000, SETTLE_NS = 200000000 };
+enum { FIRST_COUNT = 100, REST_NS = 10000000, AWAKE_NS = 1000000, SETTLE_NS = 200000000 };
 
 static const char *const flags[] = {
     "--mq", "--address",        "a",           "--worker",   "--input-address",
@@ -36,7 +36,7 @@ static void time_firsts(millrace_producer *producer, millrace_consumer *consumer
     for (unsigned i = 0; i < FIRST_COUNT; i++) {
         struct millrace_message message;
         int64_t due_ns = bench_now_ns() + REST_NS;
-        bench_wait_until_ns(due_ns, 100000);
+        bench_wait_until_ns(due_ns, AWAKE_NS);
         bench_must(millrace_put(producer, "x", 1), "the ring is full");
         bench_must(millrace_flush(producer), "the ring is full");
         bench_must(millrace_take_wait(consumer, &message, 1000000000), "no answer");
