@@ -375,6 +375,18 @@ const struct message *edge_peek_next_block(struct edge *edge)
     return block_cursor_peek(&edge->cursor);
 }
 
+void edge_prefetch_next(struct edge *edge, uint32_t offset)
+{
+    if (edge->producer_idle == edge->consumer_idle || edge->cursor.offset <= offset)
+        return;
+    const char *next = ring_peek(edge->full);
+    if (next == NULL)
+        return;
+    const char *end = next + BLOCK_HEAD_BYTES + edge->cursor.offset;
+    for (const char *line = next + BLOCK_HEAD_BYTES + offset; line < end; line += CACHE_LINE_BYTES)
+        __builtin_prefetch(line);
+}
+
 static bool is_worth_handing_on(const struct block *block)
 {
     return block->used_bytes >= block->inline_bytes / 4 || block->records != block->inline_records;

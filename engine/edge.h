@@ -183,6 +183,13 @@ void edge_exchange_block(struct edge *edge, uint32_t message_count, struct block
  * anew at `time_ns`. Returns how many messages went; 0: none. */
 uint32_t edge_forward_block(struct edge *edge, struct edge *to, int64_t time_ns);
 
+/*
+ * For a consumer that has read the block at hand from `offset` to the cursor: calls for the same part of the block
+ * behind it, if that has come. By when the consumer gets there, it has crossed from the producer's processor. Between
+ * threads only; nothing where the cursor has gone on to another block.
+ */
+void edge_prefetch_next(struct edge *edge, uint32_t offset);
+
 /* Gives a block back whose messages are all popped. A step ends with it. */
 void edge_settle(struct edge *edge);
 

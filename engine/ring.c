@@ -88,6 +88,18 @@ void *ring_take(struct ring *ring)
     return pointer;
 }
 
+/* No fence: who gets the pointer reads nothing through it. */
+const void *ring_peek(const struct ring *ring)
+{
+    const void *pointer = NULL;
+    RING_HIDE_BEGIN();
+    unsigned int head = ring->ring.c_head;
+    if (ck_pr_load_uint(&ring->ring.p_tail) != head)
+        pointer = ck_pr_load_ptr(&ring->buffer[head & ring->ring.mask].value);
+    RING_HIDE_END();
+    return pointer;
+}
+
 bool ring_is_empty(const struct ring *ring)
 {
     return ck_ring_size(&ring->ring) == 0;

@@ -36,6 +36,8 @@ void ring_free(struct ring **ring);
 void ring_put(struct ring *ring, void *pointer);
 /* NULL: empty. */
 void *ring_take(struct ring *ring);
+/* What ring_take would return, for its address only: what it leads to must not be read yet. The consumer. */
+const void *ring_peek(const struct ring *ring);
 size_t ring_count(const struct ring *ring);
 /* The consumer's: false only if ring_take will find something. */
 bool ring_is_empty(const struct ring *ring);

@@ -267,16 +267,6 @@ static unsigned pass_blocks(struct worker *worker, struct worker_input *input, u
     return passed;
 }
 
-/* What has come from another processor is on its way as early as some ten messages before it is read. */
-static void prefetch_messages_behind(const struct message *message)
-{
-    enum { DISTANCE_BYTES = 2048 };
-    const char *start = (const char *)message + DISTANCE_BYTES;
-    for (uint32_t offset = 0; offset < message_record_bytes(message->length) && offset < 4 * CACHE_LINE_BYTES;
-         offset += CACHE_LINE_BYTES)
-        __builtin_prefetch(start + offset);
-}
-
 /* Tells the function of the next messages in the input's block. Returns of how many: the group ends there. */
 static unsigned look_ahead(struct worker *worker, struct worker_input *input, unsigned count_max)
 {
@@ -288,7 +278,6 @@ static unsigned look_ahead(struct worker *worker, struct worker_input *input, un
     const struct message *message;
     unsigned count = 0;
     while (count < count_max && (message = block_cursor_peek(&cursor)) != NULL) {
-        prefetch_messages_behind(message);
         inputs[count++] = (struct millrace_input){.data = message->text, .length = message->length};
         block_cursor_pop(&cursor);
     }
@@ -303,6 +292,7 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
     const struct message *message;
     worker->call.time_ns = *now_ns;
     unsigned count_max = outputs_have_room(worker) ? look_ahead(worker, input, LATENCY_GROUP) : 0;
+    uint32_t offset = input->edge != NULL ? input->edge->cursor.offset : 0;
     while (group < count_max && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
         worker_apply(worker, message->text, message->length);
         input_pop(input);
@@ -310,6 +300,8 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
     }
     if (group > 0)
         record_handled(worker, group, now_ns);
+    if (input->edge != NULL)
+        edge_prefetch_next(input->edge, offset);
     return group;
 }
 
