@@ -87,6 +87,12 @@ struct edge {
     _Atomic bool starved;
 };
 
+/* What one end writes shares no cache line with what the other end writes, nor with another edge. */
+_Static_assert(offsetof(struct edge, open) % CACHE_LINE_BYTES == 0, "the producer's words begin a cache line");
+_Static_assert(offsetof(struct edge, cursor) % CACHE_LINE_BYTES == 0, "the consumer's words begin a cache line");
+_Static_assert(offsetof(struct edge, ended) % CACHE_LINE_BYTES == 0, "the shared words begin a cache line");
+_Static_assert(sizeof(struct edge) % CACHE_LINE_BYTES == 0, "an edge is whole cache lines");
+
 #define EDGE_MAGIC 0x65676445u
 
 /* Never NULL. `block_bytes` of records a block, `block_count` of them (more than EDGE_RETURN_COUNT). */

@@ -53,6 +53,8 @@ struct idle {
     uint64_t park_count;
 };
 
+_Static_assert(offsetof(struct idle, poller) == CACHE_LINE_BYTES, "who wakes does not touch what the owner writes");
+
 /* From idle_begin to idle_end the thread counts in its crowd while it is awake. One that does other things between its
  * rests, such as the embedding program's, need not be counted. */
 void idle_open(struct idle *idle, struct idle_crowd *crowd);

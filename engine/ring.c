@@ -2,6 +2,7 @@
 
 #include <ck_ring.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "engine/check.h"
@@ -40,6 +41,9 @@ struct ring {
     ck_ring_t ring; /* ck keeps the consumer's and the producer's index on cache lines of their own */
     ck_ring_buffer_t *buffer;
 };
+
+_Static_assert(offsetof(ck_ring_t, p_tail) / CK_MD_CACHELINE != offsetof(ck_ring_t, c_head) / CK_MD_CACHELINE,
+               "the two ends' indexes share no cache line");
 
 struct ring *ring_new(size_t capacity)
 {

@@ -74,6 +74,8 @@ struct node_stats {
     size_t extra_count;
 };
 
+_Static_assert(sizeof(struct node_stats) % CACHE_LINE_BYTES == 0, "two nodes' counts share no cache line");
+
 static inline void stats_add(_Atomic uint64_t *number, uint64_t n)
 {
     atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + n, memory_order_relaxed);
