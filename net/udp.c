@@ -434,11 +434,17 @@ static int send_once(struct udp_socket *socket)
 /* What a refused run tells, if its datagrams can be sent: from which length of datagrams on there can be none. */
 static size_t refused_bytes(const struct gather *gather, int error_number)
 {
-    if (error_number == ENOBUFS || error_number == ENOMEM)
-        return 0; /* nothing: it will pass */
-    if (error_number == EINVAL || error_number == EMSGSIZE)
-        return gather->spans[gather->first_slot].iov_len; /* too long for the network in one piece */
-    return 1;                                             /* EIO: a tunnel, or no checksums in hardware */
+    switch (error_number) {
+    case EINVAL:
+    case EMSGSIZE: /* too long for the network in one piece */
+        return gather->spans[gather->first_slot].iov_len;
+    case EIO: /* a tunnel, or no checksums in hardware */
+    case EOPNOTSUPP:
+        return 1;
+    default: /* nothing: it will pass (no memory), or it met the first datagram and was gone for the next (what came
+              * back for an earlier one, a firewall that forbids some) */
+        return 0;
+    }
 }
 
 /* The first message cannot be sent. A run is tried again datagram by datagram; a datagram that the system refuses (no

@@ -73,9 +73,10 @@ struct feeder {
     size_t message_capacity;
     int64_t wall_ns; /* of the messages that are being fed */
     int64_t start_ns;
-    int64_t next_ns;    /* when the next message is due, with --delay or --rate */
-    bool awaits_writer; /* the file whose turn it is has nothing now */
-    int64_t stop_ns;    /* when the stop was first seen; 0: not yet */
+    int64_t next_ns;      /* when the next message is due, with --delay or --rate */
+    bool awaits_writer;   /* the file whose turn it is has nothing now */
+    unsigned blank_count; /* blank lines in this step */
+    int64_t stop_ns;      /* when the stop was first seen; 0: not yet */
     bool outputs_ended;
 };
 
@@ -83,6 +84,7 @@ static const int64_t writer_look_ns = NS_PER_MS; /* how often to look for what a
 /* At a stop: how long the queue has to answer. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
 enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
+enum { BLANK_COUNT_MAX = 16384 }; /* lines a step: other nodes may wait for the thread */
 enum { SOH = '\x01' };
 
 /* ---- one line ---- */
@@ -174,8 +176,8 @@ static void close_reader(struct feeder *feeder, size_t index)
     feeder->open_count--;
 }
 
-/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe), or all files are
- * at their end. */
+/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe, a disk, very many
+ * blank lines), or all files are at their end. */
 static bool next_line(struct feeder *feeder, const char **line, size_t *length)
 {
     struct node_stats *stats = feeder->node->stats;
@@ -196,6 +198,9 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
                 strip(&text, &text_length, is_blank);
                 if (text_length == 0) {
                     stats_count(stats, COUNTER_BLANK);
+                    feeder->awaits_writer = ++feeder->blank_count == BLANK_COUNT_MAX;
+                    if (feeder->awaits_writer)
+                        return false;
                     continue; /* the same file's next line has the turn */
                 }
                 if (!feeder->config->raw) {
@@ -356,6 +361,7 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     if (feeder->start_ns == 0)
         feeder->start_ns = feeder->next_ns = now_ns;
     feeder->awaits_writer = false;
+    feeder->blank_count = 0;
     size_t fed = phase == STOP_NOT ? feed(feeder, now_ns) : 0;
     node->deadline_ns = feeder->next_ns > now_ns && phase == STOP_NOT ? feeder->next_ns : CLOCK_NEVER_NS;
     if (feeder->awaits_writer)

@@ -10,7 +10,12 @@
 
 #include "engine/check.h"
 
-enum { READ_BYTES = 256 * 1024, FETCH_BYTES = 4 << 20 };
+enum {
+    READ_BYTES = 256 * 1024,
+    FETCH_BYTES = 4 << 20,
+    MISS_COUNT_MAX = 1000, /* a second, for a caller that comes again each millisecond */
+    READ_COUNT_MAX = 16,   /* a call: who leaves out long lines must not hold up the thread's other nodes for ever */
+};
 
 struct line_reader {
     int fd;
@@ -19,9 +24,10 @@ struct line_reader {
     char *buffer; /* [start, end) is read and not yet handed out */
     size_t capacity;
     size_t start, end;
-    size_t searched;    /* from start: no line end up to here */
-    bool awaits_writer; /* a pipe that nobody has written to yet: its end is none */
-    bool from_memory;   /* a file: only what the system has in memory is read */
+    size_t searched;     /* from start: no line end up to here */
+    bool awaits_writer;  /* a pipe that nobody has written to yet: its end is none */
+    bool from_memory;    /* a file: only what the system has in memory is read */
+    unsigned miss_count; /* so often in a row it was not there */
     bool at_end;
     bool skipping; /* within a line that is too long */
     uint64_t too_long_count;
@@ -75,19 +81,25 @@ static void fetch(int fd)
 /*
  * A file is read as far as the system has it in memory; where it has not, it is asked to fetch more, and EAGAIN says to
  * come again: the thread's other nodes must not wait for a disk. A file system that cannot do that is read the usual
- * way.
+ * way; and so is what does not come, however often it is asked for: a part that the disk cannot read is never in
+ * memory, and only this says why.
  */
 static ssize_t read_more(struct line_reader *reader)
 {
     struct iovec span = {.iov_base = reader->buffer + reader->end, .iov_len = reader->capacity - reader->end};
     if (reader->from_memory) {
         ssize_t got = preadv2(reader->fd, &span, 1, -1, RWF_NOWAIT);
-        if (got >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) {
-            if (got < 0 && errno == EAGAIN)
-                fetch(reader->fd);
+        bool missed = got < 0 && errno == EAGAIN;
+        if (missed && ++reader->miss_count < MISS_COUNT_MAX) {
+            fetch(reader->fd);
             return got;
         }
-        reader->from_memory = false;
+        if (got >= 0 || !(missed || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) {
+            reader->miss_count = 0;
+            return got;
+        }
+        reader->miss_count = 0;
+        reader->from_memory = missed;
     }
     return readv(reader->fd, &span, 1);
 }
@@ -136,7 +148,7 @@ static bool hand_out(struct line_reader *reader, size_t length, size_t gap, cons
 
 enum status line_reader_next(struct line_reader *reader, const char **line, size_t *length, struct error *error)
 {
-    for (;;) {
+    for (unsigned read_count = 0;;) {
         size_t available = reader->end - reader->start;
         const char *from = reader->buffer + reader->start + reader->searched;
         const char *newline = available > reader->searched ? memchr(from, '\n', available - reader->searched) : NULL;
@@ -157,6 +169,8 @@ enum status line_reader_next(struct line_reader *reader, const char **line, size
             reader->skipping = true;
             reader->start = reader->end = reader->searched = 0;
         }
+        if (read_count++ == READ_COUNT_MAX)
+            return STATUS_AGAIN;
         enum status status = fill(reader, error);
         if (status != STATUS_OK)
             return status;

@@ -152,7 +152,7 @@ static void get(struct queue *queue, const struct answer_way *way)
     }
     answer(queue, way, message->text, message->length);
     stats_add(&stats->out_count, 1);
-    histogram_record(&stats->latency, queue->now_ns - message->time_ns, 1);
+    histogram_record(&stats->latency, queue->now_ns - block_message_time_ns(cursor->block, message), 1);
     uint32_t record_bytes = message_record_bytes(message->length);
     block_cursor_pop(cursor);
     message_store_taken(&queue->store, 1, record_bytes);
