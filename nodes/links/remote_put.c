@@ -57,10 +57,44 @@ struct remote_put {
     int64_t doubt_until_ns; /* late answers may come until then */
     uint64_t late_count;    /* how many */
     bool answers;           /* the queue has answered something, once */
+    uint64_t window_count;  /* unanswered at a time, now: less than the most after the queue was full */
     int64_t not_before_ns;  /* the queue was full */
     int64_t full_backoff_ns;
     struct remote_put_counts counts;
 };
+
+/* ---- a full queue ---- */
+
+static uint64_t window_count_max(const struct remote_put *put)
+{
+    return put->datagrams ? udp_window_count : tcp_window_count;
+}
+
+/* A message was refused. The window moves to what the queue takes at a time, so that little is sent in vain. */
+static void slow_down(struct remote_put *put, int64_t now_ns)
+{
+    put->not_before_ns = now_ns + put->full_backoff_ns;
+    if (put->again_count == 0)
+        put->window_count = put->window_count > 1 ? put->window_count / 2 : 1;
+}
+
+/* Once a window, however many of it were refused: a queue that takes ten of a thousand is not waited for longer than
+ * one that takes ten of eleven. */
+static void lengthen_backoff(struct remote_put *put)
+{
+    put->full_backoff_ns *= 2;
+    if (put->full_backoff_ns > full_backoff_max_ns)
+        put->full_backoff_ns = full_backoff_max_ns;
+}
+
+static void speed_up(struct remote_put *put)
+{
+    put->full_backoff_ns = full_backoff_min_ns;
+    if (put->window_count < window_count_max(put))
+        put->window_count++;
+}
+
+/* ---- messages ---- */
 
 static struct held *slot(const struct remote_put *put, uint64_t sequence)
 {
@@ -108,6 +142,7 @@ static void line_up_again(struct remote_put *put)
     }
     put->first = put->awaiting = put->unsent = target;
     put->again_count = 0;
+    lengthen_backoff(put);
 }
 
 /* ---- doubt ---- */
@@ -183,15 +218,13 @@ static void take_reply(void *context, const void *text, size_t length)
     if (take_late(put, now_ns) || put->awaiting == put->unsent)
         return;
     if (read_put_answer(text, length, &bytes)) {
-        put->full_backoff_ns = full_backoff_min_ns;
+        speed_up(put);
         confirm(put, bytes);
     } else if (queue_answer_is_full(text, length)) {
         put->counts.full_count++;
         if (in_doubt(put, now_ns))
             return; /* perhaps the answer to one that was given up; sending this one again might double it */
-        put->not_before_ns = now_ns + put->full_backoff_ns;
-        put->full_backoff_ns =
-            put->full_backoff_ns * 2 < full_backoff_max_ns ? put->full_backoff_ns * 2 : full_backoff_max_ns;
+        slow_down(put, now_ns);
         settle_first(put, true);
     } else {
         put->counts.rejected_count++;
@@ -221,7 +254,8 @@ enum status remote_put_open(struct remote_put **put_pointer, struct node *node, 
     CHECK(put != NULL);
     *put_pointer = put;
     put->datagrams = address->scheme != ADDRESS_TCP;
-    put->slot_count = 4 * (put->datagrams ? udp_window_count : tcp_window_count);
+    put->window_count = window_count_max(put);
+    put->slot_count = 4 * window_count_max(put);
     put->slots = calloc(put->slot_count, sizeof *put->slots);
     CHECK(put->slots != NULL);
     put->full_backoff_ns = full_backoff_min_ns;
@@ -302,10 +336,9 @@ static bool may_send(const struct remote_put *put, int64_t now_ns)
         waits_for_late(put, now_ns) || !queue_channel_can_send(put->channel))
         return false;
     uint64_t unanswered = put->unsent - put->awaiting;
-    uint64_t window_count = put->datagrams ? udp_window_count : tcp_window_count;
     uint64_t window_bytes = put->datagrams ? udp_window_bytes : tcp_window_bytes;
     return unanswered == 0 ||
-           (unanswered < window_count && put->unanswered_bytes + slot(put, put->unsent)->length <= window_bytes);
+           (unanswered < put->window_count && put->unanswered_bytes + slot(put, put->unsent)->length <= window_bytes);
 }
 
 /* A queue that has never answered anything may be one that does not. */

@@ -1,6 +1,6 @@
 /*
- * remote_put.c: a queue that is held up, so that its answers come late, and how much is kept for it. The clock is the
- * test's: nothing waits for time.
+ * remote_put.c: a queue that is held up, so that its answers come late, or that stays nearly full, and how much is kept
+ * for it. The clock is the test's: nothing waits for time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -185,8 +185,38 @@ static void test_held_up_and_then_full(void **state)
         far_answer_text(&fixture->far, "ERR queue full");
     FAR_WAIT(&fixture->far, remote_put_counts(fixture->put).full_count == WINDOW_COUNT);
     step_after(fixture, 100 * NS_PER_MS);
-    expect_numbers(fixture, WINDOW_COUNT, WINDOW_COUNT);
+    expect_numbers(fixture, WINDOW_COUNT, WINDOW_COUNT / 2); /* a full queue gets fewer at a time */
     assert_counts(fixture, 1, WINDOW_COUNT, 0, WINDOW_COUNT);
+}
+
+/* A queue that takes two at a time: the rest of a window is refused, which is one reason to wait and not one a message,
+ * and what is sent in vain becomes less. */
+static void test_full_for_most(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { TOTAL = 600, TAKEN = 2 };
+    emit_numbers(fixture, 0, TOTAL);
+    unsigned rounds = 0;
+    uint64_t answered = 0;
+    for (uint64_t confirmed = 0; confirmed < TOTAL; rounds++) {
+        assert_true(rounds < 2 * TOTAL);
+        step(fixture);
+        size_t length;
+        for (unsigned sent = 0; far_take(&fixture->far, &length) != NULL; sent++, answered++) {
+            char answer[64];
+            snprintf(answer, sizeof answer, "PUT %zu bytes", length - strlen("1xPUT:"));
+            far_answer_text(&fixture->far, sent < TAKEN ? answer : "ERR queue full");
+            confirmed += sent < TAKEN;
+        }
+        FAR_WAIT(&fixture->far,
+                 remote_put_counts(fixture->put).full_count + remote_put_counts(fixture->put).confirmed_count ==
+                     answered);
+        test_now_ns += NS_PER_MS;
+    }
+    assert_in_range(rounds, TOTAL / TAKEN, TOTAL / TAKEN + TOTAL / TAKEN / 4); /* one a millisecond, hardly more */
+    assert_in_range(remote_put_counts(fixture->put).full_count, 1, 2 * TOTAL);
+    assert_counts(fixture, TOTAL, 0, 0, remote_put_counts(fixture->put).full_count);
+    assert_true(remote_put_held_count(fixture->put) == 0);
 }
 
 /* Answers that are lost, not late, hold it up for so long and no longer. */
@@ -216,6 +246,7 @@ int main(void)
 #define PUT_TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
     const struct CMUnitTest tests[] = {
         PUT_TEST(test_held_up_and_then_full),
+        PUT_TEST(test_full_for_most),
         PUT_TEST(test_lost_answers_end_the_doubt),
         cmocka_unit_test(test_room_ends_by_bytes),
     };
