@@ -308,6 +308,35 @@ static void test_fix_router(void **state)
     stop(&call);
 }
 
+/* A symbol's choice is its own, whatever came before: of its length, of its beginning, or at its place. */
+static void test_fix_router_forgets_right(void **state)
+{
+    (void)state;
+    struct millrace_call used;
+    start(&used, "fixrouter");
+    for (unsigned i = 0; i < 4000; i++) {
+        struct millrace_call fresh;
+        char text[32];
+        unsigned number = i * 2654435761u % 5000;
+        switch (i % 3) {
+        case 0:
+            snprintf(text, sizeof text, "55=BTU");
+            break;
+        case 1:
+            snprintf(text, sizeof text, "55=%u", number);
+            break;
+        default:
+            snprintf(text, sizeof text, "55=%u%u", number, number); /* some beyond what is kept */
+        }
+        apply_text(&used, text);
+        start(&fresh, "fixrouter");
+        apply_text(&fresh, text);
+        assert_true(used.emissions[0].choice == fresh.emissions[0].choice);
+        stop(&fresh);
+    }
+    stop(&used);
+}
+
 #define QUOTE(symbol, bid, offer) "\"8=FIX.4.2" S "35=S" S "55=" symbol S "132=" bid S "133=" offer S "10=1" S "\""
 #define ORDER(id, symbol)                                                                                              \
     "\"8=FIX.4.2" S "9=121" S "35=D" S "1=CLIENT35" S "11=" id S "38=4000" S "55=" symbol S "10=131" S "999=1234.0" S  \
@@ -535,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_double),
         cmocka_unit_test(test_double_of_a_million_digits),
         cmocka_unit_test(test_fix_router),
+        cmocka_unit_test(test_fix_router_forgets_right),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_when_orders_stop),
         cmocka_unit_test(test_limit_of_orders),
