@@ -29,7 +29,7 @@ struct port_handle {
     int64_t time_ns;
 };
 
-enum { TIME_GROUP = 16 };
+enum { TIME_GROUP = 32 };
 
 struct millrace_producer {
     struct port_handle port;

@@ -38,12 +38,13 @@ static const struct counter sink_counters[] = {
 struct sink {
     struct node *node;
     struct listener *listener;
+    int64_t wall_ns; /* of the messages that are being taken; 0: not looked at yet */
     /* At a stop: what had come when it was last looked at, and since when nothing more has. */
     uint64_t seen_count;
     int64_t seen_ns, callers_ended_ns; /* 0: not yet */
 };
 
-enum { STEP_MESSAGE_MAX = 1024 };
+enum { STEP_MESSAGE_MAX = 1024, GROUP = 16 };
 
 /* At a stop of a launch that is joined by sockets: how often to look whether the workers have ended; then, how long
  * nothing must have come (what they sent over TCP is in the kernel's buffers), and how long to wait for that. */
@@ -62,15 +63,23 @@ static void log_message(struct sink *sink, const char *text, size_t length)
     log_line(sink->node->log, LOG_INFO, "%s", quoted);
 }
 
-/* What one message says; `wall_ns`: when it was taken. */
-static void read_message(struct sink *sink, const void *data, size_t length, int64_t wall_ns)
+/* Read when a message first asks for it, once for a group of messages that were there together. */
+static int64_t wall_ns(struct sink *sink)
+{
+    if (sink->wall_ns == 0)
+        sink->wall_ns = clock_wall_ns();
+    return sink->wall_ns;
+}
+
+/* What one message says. */
+static void read_message(struct sink *sink, const void *data, size_t length)
 {
     struct node_stats *stats = sink->node->stats;
     struct sink_message message;
     if (sink_message_parse(data, length, &message)) {
         log_message(sink, message.msg, message.msg_length);
         if (message.has_feed_time && message.feed_time > 0 && message.feed_time < 9e9)
-            histogram_record(&stats->latency, wall_ns - (int64_t)(message.feed_time * (double)NS_PER_S), 1);
+            histogram_record(&stats->latency, wall_ns(sink) - (int64_t)(message.feed_time * (double)NS_PER_S), 1);
         sink_message_free(&message);
     } else {
         stats_count(stats, COUNTER_OTHER);
@@ -86,7 +95,8 @@ static void count_taken(struct sink *sink, uint64_t count)
 
 static void take(struct sink *sink, const void *data, size_t length)
 {
-    read_message(sink, data, length, clock_wall_ns());
+    sink->wall_ns = 0;
+    read_message(sink, data, length);
     count_taken(sink, 1);
 }
 
@@ -116,16 +126,15 @@ static void connections_refused(void *context, uint64_t count)
     stats_add(&sink->node->stats->counters[COUNTER_REFUSED], count);
 }
 
-/* A bounded batch; the clock is read once for a group of messages that were there together. */
+/* A bounded batch. */
 static size_t take_edge(struct sink *sink, struct edge *edge)
 {
     size_t taken = 0;
     const struct message *message;
-    int64_t wall_ns = 0;
     while (taken < STEP_MESSAGE_MAX && (message = edge_peek(edge)) != NULL) {
-        if (taken % 16 == 0)
-            wall_ns = clock_wall_ns();
-        read_message(sink, message->text, message->length, wall_ns);
+        if (taken % GROUP == 0)
+            sink->wall_ns = 0;
+        read_message(sink, message->text, message->length);
         edge_pop(edge);
         taken++;
     }
