@@ -107,14 +107,13 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
     return taken;
 }
 
-static struct block *remove_first(struct message_store *store)
+/* Does not look at the block: another thread may have it already, and may have freed it. It is of that size. */
+static void remove_first(struct message_store *store, uint32_t inline_bytes)
 {
-    struct block *block = store->blocks[store->first];
     store->first = (store->first + 1) & (store->slot_count - 1);
     store->block_count--;
-    store->block_bytes -= block->inline_bytes;
+    store->block_bytes -= inline_bytes;
     store->front = (struct block_cursor){0};
-    return block;
 }
 
 static void keep_empty(struct message_store *store, struct block *block)
@@ -127,7 +126,8 @@ static void keep_empty(struct message_store *store, struct block *block)
 
 static void drop_first(struct message_store *store)
 {
-    struct block *block = remove_first(store);
+    struct block *block = store->blocks[store->first];
+    remove_first(store, block->inline_bytes);
     block_reset(block);
     keep_empty(store, block);
 }
@@ -203,7 +203,7 @@ struct block *message_store_peek_block(struct message_store *store, uint32_t inl
 void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
                                   struct block *empty)
 {
-    remove_first(store);
+    remove_first(store, empty->inline_bytes);
     CHECK(message_count <= store->message_count && record_bytes <= store->record_bytes);
     store->message_count -= message_count;
     store->record_bytes -= record_bytes;

@@ -51,8 +51,8 @@ struct block *message_store_take_block(struct message_store *store, struct block
  * store's until message_store_exchange_block. */
 struct block *message_store_peek_block(struct message_store *store, uint32_t inline_bytes);
 
-/* The block that message_store_peek_block showed, of so many messages and bytes, is the caller's; `empty` is taken for
- * it. */
+/* The block that message_store_peek_block showed, of so many messages and bytes, is the caller's, who may have handed
+ * it on already: it is not looked at. `empty`, of its size, is taken for it. */
 void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
                                   struct block *empty);
 

@@ -242,6 +242,29 @@ static void test_store_refuses_blocks_beyond_limits(void **state)
     edge_free(&edge);
 }
 
+/* A block that was handed on is another thread's, which may free it, before the store hears of it. */
+static void test_store_does_not_look_at_a_block_that_has_left(void **state)
+{
+    (void)state;
+    struct edge *edge = edge_new(BLOCK_BYTES, BLOCK_COUNT);
+    struct message_store store = {0};
+    for (unsigned i = 0; i < 8; i++)
+        edge_emit(edge, "0123456789abcdef", 16, 1);
+    edge_flush(edge);
+    struct block *empty = message_store_take_block(&store, edge_peek_block(edge), 8, 256);
+    assert_non_null(empty);
+    edge_exchange_block(edge, 8, empty);
+    struct block *block = message_store_peek_block(&store, BLOCK_BYTES);
+    assert_non_null(block);
+    empty = block_new(BLOCK_BYTES);
+    memset(block, 0xff, sizeof *block); /* as memory that was freed may look */
+    message_store_exchange_block(&store, 8, 256, empty);
+    assert_int_equal(store.block_bytes, 0);
+    free(block);
+    message_store_free(&store);
+    edge_free(&edge);
+}
+
 /* ---- three threads ---- */
 
 struct line {
@@ -316,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_store_between_edges),
         cmocka_unit_test(test_store_refuses_blocks_beyond_limits),
+        cmocka_unit_test(test_store_does_not_look_at_a_block_that_has_left),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
