@@ -75,14 +75,16 @@ struct feeder {
     int64_t start_ns;
     int64_t next_ns;    /* when the next message is due, with --delay or --rate */
     bool awaits_writer; /* the file whose turn it is has nothing now */
-    int64_t stop_ns;    /* when the stop was first seen; 0: not yet */
+    bool busy;          /* the step ended within a long line or many blank ones: there is more */
+    size_t step_blank_count;
+    int64_t stop_ns; /* when the stop was first seen; 0: not yet */
     bool outputs_ended;
 };
 
 static const int64_t writer_look_ns = NS_PER_MS; /* how often to look for what a pipe or a disk may bring */
 /* At a stop: how long the queue has to answer. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
-enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
+enum { STEP_MESSAGE_MAX = 256, STEP_BLANK_MAX = 4096, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
 enum { SOH = '\x01' };
 
 /* ---- one line ---- */
@@ -174,8 +176,8 @@ static void close_reader(struct feeder *feeder, size_t index)
     feeder->open_count--;
 }
 
-/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe), or all files are
- * at their end. */
+/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe), the step has read
+ * enough (feeder->busy), or all files are at their end. */
 static bool next_line(struct feeder *feeder, const char **line, size_t *length)
 {
     struct node_stats *stats = feeder->node->stats;
@@ -187,15 +189,20 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
             uint64_t too_long = line_reader_too_long_count(reader);
             enum status status = line_reader_next(reader, line, length, &error);
             stats_add(&stats->counters[COUNTER_TOO_LONG], line_reader_too_long_count(reader) - too_long);
-            feeder->awaits_writer = status == STATUS_AGAIN;
-            if (status == STATUS_AGAIN)
+            if (status == STATUS_AGAIN) {
+                feeder->busy = line_reader_is_busy(reader);
+                feeder->awaits_writer = !feeder->busy;
                 return false;
+            }
             if (status == STATUS_OK) {
                 const char *text = *line;
                 size_t text_length = *length;
                 strip(&text, &text_length, is_blank);
                 if (text_length == 0) {
                     stats_count(stats, COUNTER_BLANK);
+                    feeder->busy = ++feeder->step_blank_count >= STEP_BLANK_MAX;
+                    if (feeder->busy)
+                        return false;
                     continue; /* the same file's next line has the turn */
                 }
                 if (!feeder->config->raw) {
@@ -355,7 +362,8 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     enum stop_phase phase = node_stop_phase(node);
     if (feeder->start_ns == 0)
         feeder->start_ns = feeder->next_ns = now_ns;
-    feeder->awaits_writer = false;
+    feeder->awaits_writer = feeder->busy = false;
+    feeder->step_blank_count = 0;
     size_t fed = phase == STOP_NOT ? feed(feeder, now_ns) : 0;
     node->deadline_ns = feeder->next_ns > now_ns && phase == STOP_NOT ? feeder->next_ns : CLOCK_NEVER_NS;
     if (feeder->awaits_writer)
@@ -367,7 +375,7 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     uint64_t held = show_counts(feeder);
     if (phase != STOP_NOT || feeder->open_count == 0)
         end_step(feeder, phase, held, now_ns);
-    return fed;
+    return fed + feeder->busy;
 }
 
 static void feeder_close(struct node *node)

@@ -10,7 +10,7 @@
 
 #include "engine/check.h"
 
-enum { READ_BYTES = 256 * 1024, FETCH_BYTES = 4 << 20 };
+enum { READ_BYTES = 256 * 1024, FETCH_BYTES = 4 << 20, CALL_BYTES_MAX = 4 << 20 };
 
 struct line_reader {
     int fd;
@@ -24,6 +24,7 @@ struct line_reader {
     bool from_memory;   /* a file: only what the system has in memory is read */
     bool at_end;
     bool skipping; /* within a line that is too long */
+    bool busy;     /* the last call ended because it had read enough for one */
     uint64_t too_long_count;
 };
 
@@ -79,7 +80,9 @@ static void fetch(int fd)
  */
 static ssize_t read_more(struct line_reader *reader)
 {
-    struct iovec span = {.iov_base = reader->buffer + reader->end, .iov_len = reader->capacity - reader->end};
+    size_t room = reader->capacity - reader->end;
+    struct iovec span = {.iov_base = reader->buffer + reader->end,
+                         .iov_len = room < CALL_BYTES_MAX ? room : CALL_BYTES_MAX};
     if (reader->from_memory) {
         ssize_t got = preadv2(reader->fd, &span, 1, -1, RWF_NOWAIT);
         if (got >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) {
@@ -136,6 +139,8 @@ static bool hand_out(struct line_reader *reader, size_t length, size_t gap, cons
 
 enum status line_reader_next(struct line_reader *reader, const char **line, size_t *length, struct error *error)
 {
+    size_t read_bytes = 0;
+    reader->busy = false;
     for (;;) {
         size_t available = reader->end - reader->start;
         const char *from = reader->buffer + reader->start + reader->searched;
@@ -157,10 +162,20 @@ enum status line_reader_next(struct line_reader *reader, const char **line, size
             reader->skipping = true;
             reader->start = reader->end = reader->searched = 0;
         }
+        reader->busy = read_bytes >= CALL_BYTES_MAX;
+        if (reader->busy)
+            return STATUS_AGAIN;
+        size_t left = reader->end - reader->start;
         enum status status = fill(reader, error);
         if (status != STATUS_OK)
             return status;
+        read_bytes += reader->end - left;
     }
+}
+
+bool line_reader_is_busy(const struct line_reader *reader)
+{
+    return reader->busy;
 }
 
 uint64_t line_reader_too_long_count(const struct line_reader *reader)

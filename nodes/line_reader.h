@@ -21,11 +21,15 @@ void line_reader_close(struct line_reader **reader);
 /*
  * The next line without its end, valid until the next call. A last line without an end is a line. STATUS_CLOSED: the
  * file is at its end. STATUS_AGAIN: a pipe or terminal that has nothing now, or whose writer is still to come, or a
- * file that the system is fetching from its disk. STATUS_SYSTEM: it cannot be read. Never waits for a writer, nor, where
- * the file system lets it (RWF_NOWAIT), for a disk.
+ * file that the system is fetching from its disk; or the call has read some megabytes of a line whose end has not come
+ * (line_reader_is_busy), and the thread's other nodes have their turn. STATUS_SYSTEM: it cannot be read. Never waits
+ * for a writer, nor, where the file system lets it (RWF_NOWAIT), for a disk.
  */
 enum status line_reader_next(struct line_reader *reader, const char **line, size_t *length,
                              struct error *error) MUST_USE;
+
+/* After STATUS_AGAIN: there is more to read at once. */
+bool line_reader_is_busy(const struct line_reader *reader);
 
 /* Lines left out because they were too long. */
 uint64_t line_reader_too_long_count(const struct line_reader *reader);

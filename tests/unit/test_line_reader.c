@@ -233,6 +233,49 @@ static void expect_refusal(const char *path, const char *reason)
     assert_non_null(strstr(error.text, reason));
 }
 
+/* Of a line without an end, some megabytes a call: the thread has other nodes, and stops. */
+static void test_a_line_that_does_not_end(void **state)
+{
+    struct error error = {0};
+    struct line_reader *reader = NULL;
+    const char *line;
+    size_t length;
+    (void)state;
+    assert_int_equal(line_reader_open(&reader, "/dev/zero", 1000, &error), STATUS_OK);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(line_reader_next(reader, &line, &length, &error), STATUS_AGAIN);
+        assert_true(line_reader_is_busy(reader));
+    }
+    assert_int_equal(line_reader_too_long_count(reader), 1);
+    line_reader_close(&reader);
+}
+
+/* One longer than what a call reads is put together from several. */
+static void test_a_line_of_many_calls(void **state)
+{
+    enum { LENGTH = 20 << 20 };
+    char *contents = malloc(LENGTH + 2);
+    assert_non_null(contents);
+    memset(contents, 'x', LENGTH);
+    memcpy(contents + LENGTH, "\ny", 2);
+    struct line_reader *reader = open_with(*state, contents, LENGTH + 2, LENGTH);
+    struct error error = {0};
+    const char *line = NULL;
+    size_t length = 0;
+    enum status status;
+    unsigned calls = 0;
+    for (; (status = line_reader_next(reader, &line, &length, &error)) == STATUS_AGAIN; calls++)
+        assert_true(calls < 1000);
+    assert_true(calls > 0);
+    assert_int_equal(status, STATUS_OK);
+    assert_false(line_reader_is_busy(reader));
+    assert_int_equal(length, LENGTH);
+    assert_memory_equal(line, contents, LENGTH);
+    free(contents);
+    expect_line(reader, "y", 1);
+    expect_end(&reader, 0);
+}
+
 static void test_not_there(void **state)
 {
     const struct fixture *fixture = *state;
@@ -258,6 +301,8 @@ int main(void)
         LINE_TEST(test_lines_across_the_border),
         LINE_TEST(test_a_line_of_many_buffers),
         LINE_TEST(test_many_short_lines),
+        LINE_TEST(test_a_line_that_does_not_end),
+        LINE_TEST(test_a_line_of_many_calls),
         LINE_TEST(test_not_there),
         LINE_TEST(test_a_directory),
     };
