@@ -151,6 +151,15 @@ class BadFileTest(Scenario):
         path = self.write_file("some.msg", b"a\n")
         self.refuse(os.path.join(path, "below"))
 
+    def test_line_that_does_not_end(self):
+        """It holds up neither the nodes of its thread nor a stop."""
+        address = free_address()
+        program = self.launch("run", "--threads", "1", "--mq", "--address", address,
+                              "--feeder", "--address", address, "--path", "/dev/zero",
+                              listening=[address])
+        self.assertEqual(self.client(address).size(), 0)
+        self.assert_clean_stop(program)
+
 
 if __name__ == "__main__":
     unittest.main()
