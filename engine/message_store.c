@@ -41,12 +41,18 @@ static struct block *last_block(const struct message_store *store)
     return store->blocks[(store->first + store->block_count - 1) & (store->slot_count - 1)];
 }
 
+/* What a block takes: its own room, and the buffer of a long message. */
+static uint64_t memory_of(const struct block *block)
+{
+    return block->inline_bytes + (block->records != block->inline_records ? (uint64_t)block->capacity_bytes : 0);
+}
+
 static void append_block(struct message_store *store, struct block *block)
 {
     if (store->block_count == store->slot_count)
         grow(store);
     store->blocks[(store->first + store->block_count++) & (store->slot_count - 1)] = block;
-    store->block_bytes += block->inline_bytes;
+    store->block_bytes += memory_of(block);
 }
 
 /* One that is kept, if it is of that size. */
@@ -107,12 +113,12 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
     return taken;
 }
 
-/* Does not look at the block: another thread may have it already, and may have freed it. It is of that size. */
-static void remove_first(struct message_store *store, uint32_t inline_bytes)
+/* Does not look at the block: another thread may have it already, and may have freed it. It took so much. */
+static void remove_first(struct message_store *store, uint64_t bytes)
 {
     store->first = (store->first + 1) & (store->slot_count - 1);
     store->block_count--;
-    store->block_bytes -= inline_bytes;
+    store->block_bytes -= bytes;
     store->front = (struct block_cursor){0};
 }
 
@@ -127,7 +133,7 @@ static void keep_empty(struct message_store *store, struct block *block)
 static void drop_first(struct message_store *store)
 {
     struct block *block = store->blocks[store->first];
-    remove_first(store, block->inline_bytes);
+    remove_first(store, memory_of(block));
     block_reset(block);
     keep_empty(store, block);
 }
@@ -170,11 +176,11 @@ void message_store_pop(struct message_store *store)
 
 /* ---- whole blocks ---- */
 
-/* What the blocks' ends waste stays below an eighth, or within so many blocks. A long message's buffer has no end. */
+/* What the blocks' ends waste stays below an eighth, or within so many blocks. */
 static bool stays_dense(const struct message_store *store, const struct block *block)
 {
     uint64_t used = store->record_bytes + block->used_bytes;
-    uint64_t taken = store->block_bytes + block->inline_bytes;
+    uint64_t taken = store->block_bytes + memory_of(block);
     return store->block_count < SHALLOW_BLOCK_COUNT || used >= taken - taken / 8;
 }
 
@@ -197,13 +203,14 @@ struct block *message_store_peek_block(struct message_store *store, uint32_t inl
     const struct block_cursor *front = message_store_cursor(store);
     if (front == NULL || front->index != 0 || front->block->inline_bytes != inline_bytes)
         return NULL;
+    store->peeked_bytes = memory_of(front->block);
     return front->block;
 }
 
 void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
                                   struct block *empty)
 {
-    remove_first(store, empty->inline_bytes);
+    remove_first(store, store->peeked_bytes);
     CHECK(message_count <= store->message_count && record_bytes <= store->record_bytes);
     store->message_count -= message_count;
     store->record_bytes -= record_bytes;

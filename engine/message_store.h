@@ -18,7 +18,8 @@ struct message_store {
     size_t block_count;
     struct block *empties[MESSAGE_STORE_EMPTY_MAX]; /* kept for the next need */
     size_t empty_count;
-    uint64_t block_bytes; /* of all blocks, whatever is in them */
+    uint64_t block_bytes;  /* of all blocks, whatever is in them */
+    uint64_t peeked_bytes; /* of the one that message_store_peek_block showed */
     struct block_cursor front;
     uint64_t message_count;
     uint64_t record_bytes; /* what the messages take, overhead included */

@@ -217,6 +217,7 @@ static void test_store_between_edges(void **state)
             } while (store.message_count > 0);
     }
     assert_int_equal(store.record_bytes, 0);
+    assert_int_equal(store.block_bytes, 0);
     message_store_free(&store);
     edge_free(&in);
     edge_free(&out);
