@@ -75,6 +75,10 @@ struct node_type {
     /* The weight, where it depends on its config. Pure; after `check`. May be NULL: `weight`. */
     unsigned (*this_weight)(const struct node_spec *node, const struct topology_spec *spec);
 
+    /* Whether what the node holds knows this option, one of ROLE_SETTING: as a default it goes only to those that do.
+     * Pure. NULL: it has no such options. */
+    bool (*knows_setting)(const void *config, const struct option *option);
+
     /* Writes what its help has beside its options. May be NULL. */
     void (*print_more_help)(FILE *out);
 

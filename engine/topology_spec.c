@@ -212,9 +212,16 @@ static bool scope_has(const struct scope *scope, size_t until, const struct argu
     return false;
 }
 
-/* Applies one scope's arguments; of the defaults, only those that the node's own scope does not set. */
-static enum status apply_scope(struct node_spec *node, const struct scope *scope, const struct scope *own,
-                               struct error *error)
+static bool is_unknown_setting(const struct node_spec *node, const struct option *option)
+{
+    return option->role == ROLE_SETTING &&
+           (node->type->knows_setting == NULL || !node->type->knows_setting(node->config, option));
+}
+
+/* Applies those of one scope's arguments that are settings of what the node holds, or the others; of the defaults, only
+ * those that the node knows and its own scope does not set. */
+static enum status apply_some(struct node_spec *node, const struct scope *scope, const struct scope *own, bool settings,
+                              struct error *error)
 {
     for (size_t i = 0; i < scope->count; i++) {
         const struct argument *argument = &scope->arguments[i];
@@ -226,14 +233,28 @@ static enum status apply_scope(struct node_spec *node, const struct scope *scope
             config = node->config;
             option = options_find(node->type->options, argument->name, argument->name_length);
         }
-        if (option == NULL)
-            continue; /* a default that this type does not know */
+        if (option == NULL || (option->role == ROLE_SETTING) != settings ||
+            (scope != own && is_unknown_setting(node, option)))
+            continue;
         bool fresh = !scope_has(scope, i, argument);
         enum status status = options_set(option, config, argument->value, fresh, error);
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
+}
+
+/* What the node holds comes first: it says which settings it knows. */
+static enum status apply_scopes(struct node_spec *node, const struct scope *defaults, const struct scope *own,
+                                struct error *error)
+{
+    enum status status = STATUS_OK;
+    for (int settings = 0; settings <= 1 && status == STATUS_OK; settings++) {
+        status = apply_some(node, own, own, settings != 0, error);
+        if (status == STATUS_OK)
+            status = apply_some(node, defaults, own, settings != 0, error);
+    }
+    return status;
 }
 
 static enum status make_node(struct node_spec *node, const struct scope *defaults, const struct scope *own,
@@ -244,9 +265,7 @@ static enum status make_node(struct node_spec *node, const struct scope *default
     CHECK(node->config != NULL);
     options_set_defaults(node_common_options, &node->common);
     options_set_defaults(type->options, node->config);
-    enum status status = apply_scope(node, defaults, own, error);
-    if (status == STATUS_OK)
-        status = apply_scope(node, own, own, error);
+    enum status status = apply_scopes(node, defaults, own, error);
     if (status == STATUS_OK)
         status = options_check_required(type->options, node->config, error);
     if (status != STATUS_OK)

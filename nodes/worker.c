@@ -120,6 +120,18 @@ static enum status read_settings(const struct worker_config *config, const struc
     return status;
 }
 
+static bool worker_knows_setting(const void *config, const struct option *option)
+{
+    const char *name = ((const struct worker_config *)config)->function;
+    const struct millrace_function *function = name != NULL ? function_find(name) : NULL;
+    if (function == NULL || function->settings == NULL)
+        return false;
+    for (const struct millrace_setting *setting = function->settings; setting->name != NULL; setting++)
+        if (strcmp(setting->name, option->name) == 0)
+            return true;
+    return false;
+}
+
 static void worker_print_more_help(FILE *out)
 {
     for (size_t i = 0; i < function_type_count; i++)
@@ -481,6 +493,7 @@ const struct node_type worker_type = {
     .reports = true,
     .this_may_block = worker_may_block,
     .this_weight = worker_weight,
+    .knows_setting = worker_knows_setting,
     .print_more_help = worker_print_more_help,
     .output_kind = worker_output_kind,
     .check = worker_check,

@@ -100,6 +100,11 @@ GOOD = [
     ("flags with an equals sign", ["--mq", "--address=" + A] + PLAYER[:-2]
      + ["--function=pong"]),
     ("settings of a function", QUEUE + worker(A, A, "marketspread", "--orders-limit", "9", "--set", "orders-full=refuse")),
+    ("a setting as a default, for those that know it",
+     ["--orders-limit", "9"] + QUEUE + worker(A, A, "marketspread") + worker(A, A)),
+    ("a setting before the default function that knows it",
+     ["--orders-limit", "9", "--function", "marketspread"] + QUEUE
+     + ["--worker", "--input-address", A, "--output-address", A]),
     ("function in another case", QUEUE + worker(A, A, "PoNg")),
     ("defaults first", ["--stats-period", "1", "--metrics-address", D,
                         "--log-level", "debug"] + QUEUE + PLAYER),
