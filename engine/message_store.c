@@ -113,16 +113,17 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
     return taken;
 }
 
-/* Does not look at the block: another thread may have it already, and may have freed it. It took so much. */
-static void remove_first(struct message_store *store, uint64_t bytes)
+static struct block *remove_first(struct message_store *store)
 {
+    struct block *block = store->blocks[store->first];
     store->first = (store->first + 1) & (store->slot_count - 1);
     store->block_count--;
-    store->block_bytes -= bytes;
+    store->block_bytes -= memory_of(block);
     store->front = (struct block_cursor){0};
+    return block;
 }
 
-static void keep_empty(struct message_store *store, struct block *block)
+void message_store_keep(struct message_store *store, struct block *block)
 {
     if (store->empty_count < MESSAGE_STORE_EMPTY_MAX && block->inline_bytes <= LARGE_BLOCK_BYTES)
         store->empties[store->empty_count++] = block;
@@ -132,10 +133,9 @@ static void keep_empty(struct message_store *store, struct block *block)
 
 static void drop_first(struct message_store *store)
 {
-    struct block *block = store->blocks[store->first];
-    remove_first(store, memory_of(block));
+    struct block *block = remove_first(store);
     block_reset(block);
-    keep_empty(store, block);
+    message_store_keep(store, block);
 }
 
 struct block_cursor *message_store_cursor(struct message_store *store)
@@ -198,21 +198,17 @@ struct block *message_store_take_block(struct message_store *store, struct block
     return empty;
 }
 
-struct block *message_store_peek_block(struct message_store *store, uint32_t inline_bytes)
+struct block *message_store_peek_block(struct message_store *store)
 {
     const struct block_cursor *front = message_store_cursor(store);
-    if (front == NULL || front->index != 0 || front->block->inline_bytes != inline_bytes)
-        return NULL;
-    store->peeked_bytes = memory_of(front->block);
-    return front->block;
+    return front != NULL && front->index == 0 ? front->block : NULL;
 }
 
-void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
-                                  struct block *empty)
+struct block *message_store_remove_block(struct message_store *store)
 {
-    remove_first(store, store->peeked_bytes);
-    CHECK(message_count <= store->message_count && record_bytes <= store->record_bytes);
-    store->message_count -= message_count;
-    store->record_bytes -= record_bytes;
-    keep_empty(store, empty);
+    struct block *block = remove_first(store);
+    CHECK(block->message_count <= store->message_count && block->used_bytes <= store->record_bytes);
+    store->message_count -= block->message_count;
+    store->record_bytes -= block->used_bytes;
+    return block;
 }

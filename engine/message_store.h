@@ -8,6 +8,7 @@
 #define ENGINE_MESSAGE_STORE_H
 
 #include "engine/block.h"
+#include "engine/status.h"
 
 enum { MESSAGE_STORE_EMPTY_MAX = 8 };
 
@@ -18,8 +19,7 @@ struct message_store {
     size_t block_count;
     struct block *empties[MESSAGE_STORE_EMPTY_MAX]; /* kept for the next need */
     size_t empty_count;
-    uint64_t block_bytes;  /* of all blocks, whatever is in them */
-    uint64_t peeked_bytes; /* of the one that message_store_peek_block showed */
+    uint64_t block_bytes; /* of all blocks, whatever is in them */
     struct block_cursor front;
     uint64_t message_count;
     uint64_t record_bytes; /* what the messages take, overhead included */
@@ -48,14 +48,13 @@ uint64_t message_store_append_run(struct message_store *store, struct block_curs
 struct block *message_store_take_block(struct message_store *store, struct block *block, uint64_t count_max,
                                        uint64_t record_bytes_max);
 
-/* The oldest block, if nothing of it was taken yet and it is of an edge's size, `inline_bytes`; else NULL. It stays the
- * store's until message_store_exchange_block. */
-struct block *message_store_peek_block(struct message_store *store, uint32_t inline_bytes);
+/* The oldest block, if nothing of it was taken yet; else NULL. It stays the store's until message_store_remove_block,
+ * which gives it to the caller. */
+struct block *message_store_peek_block(struct message_store *store);
+struct block *message_store_remove_block(struct message_store *store) MUST_USE;
 
-/* The block that message_store_peek_block showed, of so many messages and bytes, is the caller's, who may have handed
- * it on already: it is not looked at. `empty`, of its size, is taken for it. */
-void message_store_exchange_block(struct message_store *store, uint32_t message_count, uint32_t record_bytes,
-                                  struct block *empty);
+/* Takes over an empty block, to use it again: the one that came for a block that was removed. */
+void message_store_keep(struct message_store *store, struct block *block);
 
 /* The oldest message, or NULL. Valid until something is taken. */
 const struct message *message_store_peek(struct message_store *store);

@@ -89,14 +89,13 @@ static void record_block(struct node_stats *stats, struct block *block, int64_t 
 static uint64_t give_block(struct dispatch *dispatch, struct dispatch_target *target, struct message_store *store,
                            uint64_t share, int64_t now_ns)
 {
-    struct block *block = message_store_peek_block(store, target->edge->block_bytes);
-    if (block == NULL || block->message_count > target->credit || block->message_count > share + share / 4 ||
-        !edge_can_give_block(target->edge))
+    struct block *block = message_store_peek_block(store);
+    if (block == NULL || block->inline_bytes != target->edge->block_bytes || block->message_count > target->credit ||
+        block->message_count > share + share / 4 || !edge_can_give_block(target->edge))
         return 0;
     uint32_t count = block->message_count;
-    uint32_t bytes = block->used_bytes;
     record_block(dispatch->node->stats, block, now_ns);
-    message_store_exchange_block(store, count, bytes, edge_give_block(target->edge, block));
+    message_store_keep(store, edge_give_block(target->edge, message_store_remove_block(store)));
     return count;
 }
 

@@ -176,11 +176,9 @@ static void into_store(struct message_store *store, struct edge *edge, struct ra
 static void out_of_store(struct message_store *store, struct edge *edge, struct random_state *random)
 {
     while (store->message_count > 0 && edge_has_room(edge)) {
-        struct block *block = random_below(random, 3) != 0 ? message_store_peek_block(store, BLOCK_BYTES) : NULL;
-        if (block != NULL && edge_can_give_block(edge)) {
-            uint32_t count = block->message_count;
-            uint32_t bytes = block->used_bytes;
-            message_store_exchange_block(store, count, bytes, edge_give_block(edge, block));
+        struct block *block = random_below(random, 3) != 0 ? message_store_peek_block(store) : NULL;
+        if (block != NULL && block->inline_bytes == BLOCK_BYTES && edge_can_give_block(edge)) {
+            message_store_keep(store, edge_give_block(edge, message_store_remove_block(store)));
             continue;
         }
         struct block_cursor *cursor = message_store_cursor(store);
@@ -223,16 +221,23 @@ static void test_store_between_edges(void **state)
     edge_free(&out);
 }
 
-static void test_store_refuses_blocks_beyond_limits(void **state)
+/* An edge with one block, of eight messages and 256 bytes, at its consumer. */
+static struct edge *edge_with_block(void)
 {
-    (void)state;
     struct edge *edge = edge_new(BLOCK_BYTES, BLOCK_COUNT);
-    struct message_store store = {0};
     for (unsigned i = 0; i < 8; i++)
         edge_emit(edge, "0123456789abcdef", 16, 1);
     edge_flush(edge);
+    assert_non_null(edge_peek_block(edge));
+    return edge;
+}
+
+static void test_store_refuses_blocks_beyond_limits(void **state)
+{
+    (void)state;
+    struct edge *edge = edge_with_block();
     struct block *block = edge_peek_block(edge);
-    assert_non_null(block);
+    struct message_store store = {0};
     assert_null(message_store_take_block(&store, block, 7, UINT64_MAX));
     assert_null(message_store_take_block(&store, block, 8, 255));
     struct block *empty = message_store_take_block(&store, block, 8, 256);
@@ -243,24 +248,21 @@ static void test_store_refuses_blocks_beyond_limits(void **state)
     edge_free(&edge);
 }
 
-/* A block that was handed on is another thread's, which may free it, before the store hears of it. */
+/* A block that was handed on is another thread's, which may free it. */
 static void test_store_does_not_look_at_a_block_that_has_left(void **state)
 {
     (void)state;
-    struct edge *edge = edge_new(BLOCK_BYTES, BLOCK_COUNT);
+    struct edge *edge = edge_with_block();
     struct message_store store = {0};
-    for (unsigned i = 0; i < 8; i++)
-        edge_emit(edge, "0123456789abcdef", 16, 1);
-    edge_flush(edge);
     struct block *empty = message_store_take_block(&store, edge_peek_block(edge), 8, 256);
     assert_non_null(empty);
     edge_exchange_block(edge, 8, empty);
-    struct block *block = message_store_peek_block(&store, BLOCK_BYTES);
-    assert_non_null(block);
-    empty = block_new(BLOCK_BYTES);
+    assert_non_null(message_store_peek_block(&store));
+    struct block *block = message_store_remove_block(&store);
     memset(block, 0xff, sizeof *block); /* as memory that was freed may look */
-    message_store_exchange_block(&store, 8, 256, empty);
-    assert_int_equal(store.block_bytes, 0);
+    message_store_keep(&store, block_new(BLOCK_BYTES));
+    assert_int_equal(store.message_count + store.record_bytes + store.block_bytes, 0);
+    assert_null(message_store_peek_block(&store));
     free(block);
     message_store_free(&store);
     edge_free(&edge);
