@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "bench/market.h"
-#include "bench/measure.h"
 
 /* A run over sockets takes one day, whatever --seconds says; so it is a short one. */
 enum { QUOTE_COUNT = 20000, PORT_COUNT = 3, LOOK_NS = 1000000, PATIENCE_NS = 2000000000 };
@@ -180,34 +179,10 @@ static bool run_processes(void *context, double seconds, double *figures)
     return true;
 }
 
-static bool run_launch(void *context, double seconds, double *figures)
-{
-    const struct market *market = context;
-    struct bench_flags flags = {0};
-    bench_flags_add(&flags, "--feeder --address orders --path %s --path %s", market->nbbo_path, market->trades_path);
-    bench_flags_add(&flags, "--mq --address orders");
-    bench_flags_add(&flags, "--worker --input-address orders --output-address results --function marketspread");
-    bench_flags_add(&flags, "--sink --address results");
-    figures[0] = market_launch_rate(market, &flags, seconds);
-    bench_flags_free(&flags);
-    return true;
-}
-
 int main(int count, char **arguments)
 {
-    static const struct measure_metric rate = {.name = "rate", .unit = "messages/s"};
-    struct market market;
-    const struct measure_contestant contestants[] = {
-        {.name = "millrace, five processes", .role = MEASURE_OURS, .run = run_processes, .context = &market},
-        {.name = "millrace, one launch", .role = MEASURE_LIMIT, .run = run_launch, .context = &market},
-    };
-    measure_open(count, arguments);
-    market_open(&market, QUOTE_COUNT);
-    measure_contest(&(struct measure_contest){.workload = "market spread, five processes over UDP",
-                                              .metrics = &rate,
-                                              .metric_count = 1,
-                                              .contestants = contestants,
-                                              .contestant_count = 2});
-    market_close(&market);
-    return measure_close();
+    return market_benchmark(count, arguments, "market spread, five processes over UDP", QUOTE_COUNT,
+                            (struct measure_metric){0},
+                            (struct measure_contestant){.name = "millrace, five processes", .run = run_processes},
+                            (struct measure_contestant){.name = "millrace, one launch", .run = market_spread_run});
 }

@@ -172,3 +172,36 @@ double market_launch_rate(const struct market *market, const struct bench_flags 
     }
     return (double)message_count / ((double)spent_ns / 1e9);
 }
+
+bool market_spread_run(void *context, double seconds, double *figures)
+{
+    const struct market *market = context;
+    struct bench_flags flags = {0};
+    bench_flags_add(&flags, "--feeder --address orders --path %s --path %s", market->nbbo_path, market->trades_path);
+    bench_flags_add(&flags, "--mq --address orders");
+    bench_flags_add(&flags, "--worker --input-address orders --output-address results --function marketspread");
+    bench_flags_add(&flags, "--sink --address results");
+    figures[0] = market_launch_rate(market, &flags, seconds);
+    bench_flags_free(&flags);
+    return true;
+}
+
+int market_benchmark(int count, char **arguments, const char *workload, unsigned quote_count,
+                     struct measure_metric rate, struct measure_contestant ours, struct measure_contestant limit)
+{
+    struct market market;
+    ours.role = MEASURE_OURS;
+    limit.role = MEASURE_LIMIT;
+    ours.context = limit.context = &market;
+    rate.name = "rate";
+    rate.unit = "messages/s";
+    measure_open(count, arguments);
+    market_open(&market, quote_count);
+    measure_contest(&(struct measure_contest){.workload = workload,
+                                              .metrics = &rate,
+                                              .metric_count = 1,
+                                              .contestants = (const struct measure_contestant[]){ours, limit},
+                                              .contestant_count = 2});
+    market_close(&market);
+    return measure_close();
+}

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bench/measure.h"
 #include "bench/support.h"
 
 struct market_line {
@@ -25,6 +26,9 @@ struct market {
     size_t line_count;
 };
 
+/* Of those that run in one process: some 0.2 s a launch. */
+enum { MARKET_QUOTE_COUNT = 500000 };
+
 /* Generates so many quotes, and as many orders, of 500 symbols into a directory under /tmp, and reads them. */
 void market_open(struct market *market, unsigned quote_count);
 /* Takes the files away again. */
@@ -37,5 +41,13 @@ bool market_limit_run(void *context, double seconds, double *figures);
 /* Runs the launch of `flags`, which feeds the market's files to the sink named "sink", from its start to the last
  * result at the sink, again and again until `seconds` are over; returns messages a second. */
 double market_launch_rate(const struct market *market, const struct bench_flags *flags, double seconds);
+
+/* A contestant's run; `context` is struct market. Market spread in one launch; the figure is messages a second. */
+bool market_spread_run(void *context, double seconds, double *figures);
+
+/* A whole benchmark of one contest over a market (see market_open): the program's main. Of `rate` what is asked counts,
+ * of the contestants name and run; they get the market as their context. */
+int market_benchmark(int count, char **arguments, const char *workload, unsigned quote_count,
+                     struct measure_metric rate, struct measure_contestant ours, struct measure_contestant limit);
 
 #endif

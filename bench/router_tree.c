@@ -3,9 +3,6 @@
  * marketspread workers, one sink. The limit is that of market_spread.
  */
 #include "bench/market.h"
-#include "bench/measure.h"
-
-enum { QUOTE_COUNT = 500000 };
 
 static bool run_tree(void *context, double seconds, double *figures)
 {
@@ -26,19 +23,8 @@ static bool run_tree(void *context, double seconds, double *figures)
 
 int main(int count, char **arguments)
 {
-    static const struct measure_metric rate = {.name = "rate", .unit = "messages/s"};
-    struct market market;
-    const struct measure_contestant contestants[] = {
-        {.name = "millrace", .role = MEASURE_OURS, .run = run_tree, .context = &market},
-        {.name = "one thread, no engine", .role = MEASURE_LIMIT, .run = market_limit_run, .context = &market},
-    };
-    measure_open(count, arguments);
-    market_open(&market, QUOTE_COUNT);
-    measure_contest(&(struct measure_contest){.workload = "market spread behind two routers",
-                                              .metrics = &rate,
-                                              .metric_count = 1,
-                                              .contestants = contestants,
-                                              .contestant_count = 2});
-    market_close(&market);
-    return measure_close();
+    return market_benchmark(count, arguments, "market spread behind two routers", MARKET_QUOTE_COUNT,
+                            (struct measure_metric){0},
+                            (struct measure_contestant){.name = "millrace", .run = run_tree},
+                            (struct measure_contestant){.name = "one thread, no engine", .run = market_limit_run});
 }

@@ -1,7 +1,7 @@
 /*
- * tcp_queue: a queue for clients over TCP beside the limit, a bare epoll echo, and beside redis with a list. The client
- * is the same code for all three but for the words: on each connection it writes a pipeline of commands with one call,
- * PUT and GET (LPUSH and RPOP) in turn, reads until all of them are answered, and writes the next.
+ * tcp_queue: a queue for clients over TCP beside the limit, a bare epoll echo, and beside redis with a list and NATS.
+ * The client is the same code for all but for the words: on each connection it writes a pipeline of commands with one
+ * call, PUT and GET (LPUSH and RPOP, ...) in turn, reads until all of them are answered, and writes the next.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -14,9 +14,10 @@
 
 #include "bench/limits/tcp_echo.h"
 #include "bench/measure.h"
-#include "bench/peers/redis.h"
+#include "bench/peers/server.h"
 #include "bench/sockets.h"
 #include "bench/support.h"
+#include "bench/tcp_words.h"
 
 enum {
     CONNECTION_COUNT_MAX = 64,
@@ -35,73 +36,6 @@ struct workload {
     unsigned text_bytes;
 };
 
-/* ---- words ---- */
-
-struct dialect {
-    /* Write a command that hands over, or takes, a text of zeros; return its length. */
-    size_t (*put)(char *text, size_t room, unsigned text_bytes);
-    size_t (*get)(char *text, size_t room);
-    /* How long the answer is that `data` begins with; 0: it is not there in full. */
-    size_t (*answer_bytes)(const char *data, size_t length);
-};
-
-static size_t frame_put(char *text, size_t room, unsigned text_bytes)
-{
-    return (size_t)snprintf(text, room, "3%03xPUT:%0*d", text_bytes + 4, (int)text_bytes, 0);
-}
-
-static size_t frame_get(char *text, size_t room)
-{
-    return (size_t)snprintf(text, room, "13GET");
-}
-
-static size_t hex_value(char digit)
-{
-    return (size_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-static size_t frame_bytes(const char *data, size_t length)
-{
-    if (length == 0)
-        return 0;
-    size_t header_bytes = 1 + hex_value(data[0]);
-    size_t text_bytes = 0;
-    if (length < header_bytes)
-        return 0;
-    for (size_t i = 1; i < header_bytes; i++)
-        text_bytes = text_bytes * 16 + hex_value(data[i]);
-    return length - header_bytes >= text_bytes ? header_bytes + text_bytes : 0;
-}
-
-static size_t redis_put(char *text, size_t room, unsigned text_bytes)
-{
-    return (size_t)snprintf(text, room, "*3\r\n$5\r\nLPUSH\r\n$1\r\nq\r\n$%u\r\n%0*d\r\n", text_bytes, (int)text_bytes,
-                            0);
-}
-
-static size_t redis_get(char *text, size_t room)
-{
-    return (size_t)snprintf(text, room, "*2\r\n$4\r\nRPOP\r\n$1\r\nq\r\n");
-}
-
-/* ":1\r\n" and "$16\r\n0000000000000000\r\n"; "$-1\r\n" for an empty list. */
-static size_t redis_answer_bytes(const char *data, size_t length)
-{
-    const char *end = length > 0 ? memchr(data, '\n', length) : NULL;
-    if (end == NULL)
-        return 0;
-    size_t line_bytes = (size_t)(end - data) + 1;
-    if (data[0] != '$' || data[1] == '-')
-        return line_bytes;
-    size_t text_bytes = 0;
-    for (const char *digit = data + 1; *digit != '\r'; digit++)
-        text_bytes = text_bytes * 10 + (size_t)(*digit - '0');
-    return length - line_bytes >= text_bytes + 2 ? line_bytes + text_bytes + 2 : 0;
-}
-
-static const struct dialect frames = {frame_put, frame_get, frame_bytes};
-static const struct dialect redis_words = {redis_put, redis_get, redis_answer_bytes};
-
 /* ---- the client ---- */
 
 struct connection {
@@ -114,7 +48,7 @@ struct connection {
 };
 
 struct client {
-    const struct dialect *dialect;
+    const struct tcp_words *words;
     const struct workload *workload;
     int epoll_fd;
     struct connection connections[CONNECTION_COUNT_MAX];
@@ -129,12 +63,12 @@ struct client {
 
 static void write_commands(struct client *client)
 {
-    const struct dialect *dialect = client->dialect;
+    const struct tcp_words *words = client->words;
     char put[TEXT_BYTES_MAX];
     char get[TEXT_BYTES_MAX];
     unsigned depth = client->workload->depth;
-    client->put_bytes = dialect->put(put, sizeof put, client->workload->text_bytes);
-    client->get_bytes = dialect->get(get, sizeof get);
+    client->put_bytes = words->put(put, sizeof put, client->workload->text_bytes);
+    client->get_bytes = words->get(get, sizeof get);
     client->commands = malloc((depth + 1) * (client->put_bytes + client->get_bytes));
     if (client->commands == NULL)
         bench_fail("no memory");
@@ -160,6 +94,8 @@ static void open_client(struct client *client, const struct sockaddr_in *server)
         struct connection *connection = &client->connections[i];
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
         connection->fd = bench_socket_connect(server);
+        if (connection->fd >= 0 && client->words->greet != NULL)
+            client->words->greet(connection->fd);
         if (connection->fd < 0 || epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, connection->fd, &event) != 0)
             bench_fail("cannot connect");
     }
@@ -199,7 +135,7 @@ static void take_answers(struct client *client, struct connection *connection)
     length += (size_t)result;
     const char *data = client->data;
     size_t bytes;
-    while (length > 0 && (bytes = client->dialect->answer_bytes(data, length)) > 0) {
+    while (length > 0 && (bytes = client->words->answer_bytes(data, length)) > 0) {
         data += bytes;
         length -= bytes;
         if (connection->unanswered-- == 0)
@@ -213,13 +149,13 @@ static void take_answers(struct client *client, struct connection *connection)
 }
 
 /* Writes the rate, and the 99th percentile of how long a pipeline takes. */
-static void run_client(const struct sockaddr_in *server, const struct dialect *dialect, const struct workload *workload,
+static void run_client(const struct sockaddr_in *server, const struct tcp_words *words, const struct workload *workload,
                        double seconds, double *figures)
 {
     struct client *client = calloc(1, sizeof *client);
     if (client == NULL)
         bench_fail("no memory");
-    client->dialect = dialect;
+    client->words = words;
     client->workload = workload;
     open_client(client, server);
     int64_t start_ns = bench_now_ns();
@@ -258,7 +194,7 @@ static bool run_queue(void *context, double seconds, double *figures)
     bench_flags_add(&flags, "--mq --address tcp://%s", text);
     millrace_launch *launch = bench_open(flags.count, flags.words);
     bench_start(launch);
-    run_client(&address, &frames, context, seconds, figures);
+    run_client(&address, &tcp_words_frames, context, seconds, figures);
     millrace_launch_close(&launch);
     bench_flags_free(&flags);
     return true;
@@ -268,20 +204,31 @@ static bool run_echo(void *context, double seconds, double *figures)
 {
     struct sockaddr_in address;
     struct tcp_echo *echo = tcp_echo_open(&address);
-    run_client(&address, &frames, context, seconds, figures);
+    run_client(&address, &tcp_words_frames, context, seconds, figures);
     tcp_echo_close(echo);
+    return true;
+}
+
+static bool run_server(const char *const *command, const struct tcp_words *words, const struct workload *workload,
+                       double seconds, double *figures)
+{
+    struct sockaddr_in address;
+    struct peer_server *server = peer_server_open(command, &address);
+    if (server == NULL)
+        return false;
+    run_client(&address, words, workload, seconds, figures);
+    peer_server_close(server);
     return true;
 }
 
 static bool run_redis(void *context, double seconds, double *figures)
 {
-    struct sockaddr_in address;
-    struct redis *redis = redis_open(&address);
-    if (redis == NULL)
-        return false;
-    run_client(&address, &redis_words, context, seconds, figures);
-    redis_close(redis);
-    return true;
+    return run_server(peer_redis, &tcp_words_redis, context, seconds, figures);
+}
+
+static bool run_nats(void *context, double seconds, double *figures)
+{
+    return run_server(peer_nats, &tcp_words_nats, context, seconds, figures);
 }
 
 static void contest(struct workload workload)
@@ -293,17 +240,21 @@ static void contest(struct workload workload)
         {.name = "rate", .unit = "commands/s", .ratio = 0.9},
         {.name = "p99 of a pipeline", .unit = "ns", .lower_is_better = true},
     };
+    /* What is published comes unasked, and to all that subscribe: that is the same work only where a pipeline has both
+     * a PUT and a GET, and there is one connection. */
+    bool fits_nats = workload.connection_count == 1 && workload.depth % 2 == 0;
     const struct measure_contestant contestants[] = {
         {.name = "millrace", .role = MEASURE_OURS, .run = run_queue, .context = &workload},
         {.name = "bare epoll echo", .role = MEASURE_LIMIT, .run = run_echo, .context = &workload},
         {.name = "redis LPUSH/RPOP", .role = MEASURE_PEER, .run = run_redis, .context = &workload},
+        {.name = "NATS publish/subscribe", .role = MEASURE_PEER, .run = run_nats, .context = &workload},
     };
     measure_contest(&(struct measure_contest){
         .workload = name,
         .metrics = metrics,
         .metric_count = sizeof metrics / sizeof metrics[0],
         .contestants = contestants,
-        .contestant_count = sizeof contestants / sizeof contestants[0],
+        .contestant_count = sizeof contestants / sizeof contestants[0] - (fits_nats ? 0 : 1),
     });
 }
 

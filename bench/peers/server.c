@@ -1,0 +1,86 @@
+#include "bench/peers/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench/sockets.h"
+#include "bench/support.h"
+
+/* Where a command has its port. */
+static const char port_place[] = "PORT";
+
+const char *const peer_redis[] = {
+    "redis-server", "--port", port_place, "--bind",      "127.0.0.1", "--save",      "",  "--appendonly",
+    "no",           "--dir",  "/",        "--daemonize", "no",        "--databases", "1", NULL,
+};
+const char *const peer_nats[] = {"nats-server", "--addr", "127.0.0.1", "--port", port_place, NULL};
+
+enum { ARGUMENT_COUNT_MAX = 24 };
+
+struct peer_server {
+    const char *name;
+    pid_t pid;
+};
+
+/* False: not installed. What it says goes nowhere. */
+static bool start(struct peer_server *server, const char *const *command, const struct sockaddr_in *address)
+{
+    char port[8];
+    char *arguments[ARGUMENT_COUNT_MAX] = {NULL};
+    posix_spawn_file_actions_t actions;
+    snprintf(port, sizeof port, "%u", ntohs(address->sin_port));
+    for (size_t i = 0; command[i] != NULL && i + 1 < ARGUMENT_COUNT_MAX; i++)
+        arguments[i] = command[i] == port_place ? port : (char *)(uintptr_t)command[i]; /* posix_spawn changes none */
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    int result = posix_spawnp(&server->pid, arguments[0], &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (result != 0 && result != ENOENT)
+        bench_fail("%s: %s", server->name, strerror(result));
+    return result == 0;
+}
+
+static void wait_until_it_listens(const struct peer_server *server, const struct sockaddr_in *address)
+{
+    int fd;
+    while ((fd = bench_socket_connect(address)) < 0) {
+        if (waitpid(server->pid, NULL, WNOHANG) != 0)
+            bench_fail("%s has ended", server->name);
+        bench_wait_ns(1000000);
+    }
+    close(fd);
+}
+
+struct peer_server *peer_server_open(const char *const *command, struct sockaddr_in *address)
+{
+    struct peer_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        bench_fail("no memory");
+    server->name = command[0];
+    bench_socket_free_port(SOCK_STREAM, address);
+    if (!start(server, command, address)) {
+        free(server);
+        return NULL;
+    }
+    wait_until_it_listens(server, address);
+    return server;
+}
+
+void peer_server_close(struct peer_server *server)
+{
+    kill(server->pid, SIGTERM);
+    waitpid(server->pid, NULL, 0);
+    free(server);
+}
