@@ -287,21 +287,13 @@ static void tell_end(struct feeder *feeder)
 static uint64_t show_counts(struct feeder *feeder)
 {
     struct node_stats *stats = feeder->node->stats;
-    struct outlet_counts sum = {0};
-    uint64_t held = 0;
-    for (size_t i = 0; i < feeder->outlet_count; i++) {
-        struct outlet_counts counts = outlet_counts(feeder->outlets[i]);
-        sum.lost_count += counts.lost_count;
-        sum.unconfirmed_count += counts.unconfirmed_count;
-        sum.resent_count += counts.resent_count;
-        held += outlet_held_count(feeder->outlets[i]);
-    }
+    struct outlet_counts sum = outlets_counts(feeder->outlets, feeder->outlet_count);
     outlets_show_out(feeder->outlets, feeder->outlet_count, feeder->emitted_count, stats);
-    stats_set(&stats->queued_count, held);
+    stats_set(&stats->queued_count, sum.held_count);
     node_show_drops(feeder->node, COUNTER_LOST, sum.lost_count);
     stats_set(&stats->counters[COUNTER_UNCONFIRMED], sum.unconfirmed_count);
     stats_set(&stats->counters[COUNTER_RESENT], sum.resent_count);
-    return held;
+    return sum.held_count;
 }
 
 static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held, int64_t now_ns)

@@ -209,7 +209,6 @@ const struct node_type sink_type = {
     .state_bytes = sizeof(struct sink),
     .serves = LINK_BARE,
     .reports = true,
-    .weight = 1,
     .open = sink_open,
     .step = sink_step,
     .close = sink_close,

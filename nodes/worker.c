@@ -109,6 +109,8 @@ static enum status read_settings(const struct worker_config *config, const struc
         if (equals == NULL || equals == text)
             return error_set(error, STATUS_USAGE, "--set: '%s' is not NAME=VALUE", text);
         status = function_settings_set(function, values, text, (size_t)(equals - text), equals + 1, error);
+        if (status != STATUS_OK)
+            error_prefix(error, "--set");
     }
     for (const struct option *option = worker_options; option->name != NULL && status == STATUS_OK; option++) {
         if (option->role != ROLE_SETTING)
@@ -381,17 +383,10 @@ static void settle_inputs(struct worker *worker)
 static void show_counts(struct worker *worker)
 {
     struct node_stats *stats = worker->node->stats;
-    struct outlet_counts sum = {0};
-    uint64_t queued = 0;
+    struct outlet_counts sum = outlets_counts(worker->outlets, worker->outlet_count);
+    uint64_t queued = sum.held_count;
     uint64_t timeouts = 0;
     uint64_t errors = 0;
-    for (size_t i = 0; i < worker->outlet_count; i++) {
-        struct outlet_counts counts = outlet_counts(worker->outlets[i]);
-        sum.lost_count += counts.lost_count;
-        sum.unconfirmed_count += counts.unconfirmed_count;
-        sum.resent_count += counts.resent_count;
-        queued += outlet_held_count(worker->outlets[i]);
-    }
     for (size_t i = 0; i < worker->input_count; i++) {
         const struct remote_get *remote = worker->inputs[i].remote;
         if (remote == NULL)
@@ -442,10 +437,7 @@ static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_n
     }
     if (!worker->outputs_ended)
         worker->outputs_ended = node_end_outputs(node);
-    uint64_t held = 0;
-    for (size_t i = 0; i < worker->outlet_count; i++)
-        held += outlet_held_count(worker->outlets[i]);
-    node->done = worker->outputs_ended && held == 0;
+    node->done = worker->outputs_ended && outlets_counts(worker->outlets, worker->outlet_count).held_count == 0;
 }
 
 static size_t worker_step(struct node *node, int64_t now_ns)

@@ -83,32 +83,33 @@ int64_t outlet_flush(struct outlet *outlet, int64_t now_ns)
     return outlet->put != NULL ? remote_put_step(outlet->put, now_ns) : bare_sender_step(outlet->bare, now_ns);
 }
 
-uint64_t outlet_held_count(const struct outlet *outlet)
+static void add_counts(const struct outlet *outlet, struct outlet_counts *sum)
 {
-    if (outlet->put != NULL)
-        return remote_put_held_count(outlet->put);
-    return outlet->bare != NULL ? bare_sender_held_count(outlet->bare) : 0;
-}
-
-struct outlet_counts outlet_counts(const struct outlet *outlet)
-{
-    struct outlet_counts counts = {.lost_count = outlet->too_long_count};
+    sum->lost_count += outlet->too_long_count;
     if (outlet->put != NULL) {
         struct remote_put_counts put = remote_put_counts(outlet->put);
-        counts.lost_count += put.rejected_count;
-        counts.unconfirmed_count = put.unconfirmed_count;
-        counts.resent_count = put.full_count;
+        sum->held_count += remote_put_held_count(outlet->put);
+        sum->lost_count += put.rejected_count;
+        sum->unconfirmed_count += put.unconfirmed_count;
+        sum->resent_count += put.full_count;
     } else if (outlet->bare != NULL) {
-        counts.lost_count += bare_sender_lost_count(outlet->bare);
+        sum->held_count += bare_sender_held_count(outlet->bare);
+        sum->lost_count += bare_sender_lost_count(outlet->bare);
     }
-    return counts;
+}
+
+struct outlet_counts outlets_counts(struct outlet *const *outlets, size_t count)
+{
+    struct outlet_counts sum = {0};
+    for (size_t i = 0; i < count; i++)
+        add_counts(outlets[i], &sum);
+    return sum;
 }
 
 void outlets_show_out(struct outlet *const *outlets, size_t count, uint64_t emitted_count, struct node_stats *stats)
 {
-    uint64_t not_out = 0;
-    for (size_t i = 0; i < count; i++)
-        not_out += outlet_held_count(outlets[i]) + outlet_counts(outlets[i]).lost_count;
+    struct outlet_counts counts = outlets_counts(outlets, count);
+    uint64_t not_out = counts.held_count + counts.lost_count;
     if (emitted_count > not_out && emitted_count - not_out > stats_get(&stats->out_count))
         stats_set(&stats->out_count, emitted_count - not_out);
 }

@@ -10,6 +10,7 @@
 struct outlet;
 
 struct outlet_counts {
+    uint64_t held_count;        /* emitted and not yet on their way; 0 for rings: they are in flight on the edge */
     uint64_t lost_count;        /* certainly not delivered: refused by the system or the queue, or too long for UDP */
     uint64_t unconfirmed_count; /* PUTs whose answer did not come */
     uint64_t resent_count;      /* PUTs that found the queue full and went again */
@@ -32,10 +33,8 @@ void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64
  * something happens). */
 int64_t outlet_flush(struct outlet *outlet, int64_t now_ns);
 
-/* Messages that were emitted and are not yet on their way. 0 for rings: they are in flight on the edge. */
-uint64_t outlet_held_count(const struct outlet *outlet);
-
-struct outlet_counts outlet_counts(const struct outlet *outlet);
+/* The sums over outlets. */
+struct outlet_counts outlets_counts(struct outlet *const *outlets, size_t count);
 
 /* A node's "out": of what it emitted to these outlets, what is on its way, neither held nor lost. Only goes up: a loss
  * over UDP is known when the message has been counted. */

@@ -50,6 +50,7 @@ BROKEN = [
     ("unknown function", QUEUE + worker(A, A, "pnog"), ["pnog", *FUNCTIONS]),
     ("worker without a function", QUEUE + PLAYER[:-2], ["--function"]),
     ("setting of another function", QUEUE + PLAYER + ["--orders-limit", "5"], ["--orders-limit", "pong"]),
+    ("setting by a name that is none", QUEUE + PLAYER + ["--set", "a=b"], ["--set: --a: ", "pong"]),
     ("setting out of range", QUEUE + worker(A, A, "marketspread", "--orders-limit", "1"), ["--orders-limit", "'1'"]),
     ("setting without a value", QUEUE + worker(A, A, "marketspread", "--set", "orders-full"), ["NAME=VALUE"]),
     ("unknown setting", QUEUE + worker(A, A, "marketspread", "--set", "full=1"), ["--full", "--orders-full"]),

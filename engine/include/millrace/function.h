@@ -117,9 +117,10 @@ struct millrace_function {
     void (*close)(void *state);
 
     /*
-     * What comes next: `apply` will be called with these messages (at most MILLRACE_LOOK_AHEAD_MAX), in this order and
-     * at these places; what was said before is no longer so. For a function with more state than the caches hold: it
-     * can start to fetch what it will need. May be NULL; is not called for every message.
+     * What is to come: `apply` will be called with these messages (at most MILLRACE_LOOK_AHEAD_MAX), in this order and
+     * at these places, if nothing stops it; others, of which nothing is said, may come in between. What was said before
+     * is no longer so. For a function with more state than the caches hold: it can start to fetch what it will need.
+     * May be NULL.
      */
     void (*look_ahead)(void *state, const struct millrace_input *inputs, size_t count);
 
