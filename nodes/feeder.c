@@ -73,18 +73,18 @@ struct feeder {
     size_t message_capacity;
     int64_t wall_ns; /* of the messages that are being fed */
     int64_t start_ns;
-    int64_t next_ns;      /* when the next message is due, with --delay or --rate */
-    bool awaits_writer;   /* the file whose turn it is has nothing now */
-    unsigned blank_count; /* blank lines in this step */
-    int64_t stop_ns;      /* when the stop was first seen; 0: not yet */
+    int64_t next_ns;     /* when the next message is due, with --delay or --rate */
+    bool awaits_writer;  /* the file whose turn it is has nothing now */
+    size_t passed_count; /* what this step read and did not feed: blank lines, pieces of long ones */
+    int64_t stop_ns;     /* when the stop was first seen; 0: not yet */
     bool outputs_ended;
 };
 
-static const int64_t writer_look_ns = NS_PER_MS; /* how often to look for what a pipe or a disk may bring */
+static const int64_t writer_look_ns = 10 * NS_PER_MS; /* how often to look for what a pipe may bring */
 /* At a stop: how long the queue has to answer. */
 static const int64_t last_answer_ns = 500 * NS_PER_MS;
 enum { STEP_MESSAGE_MAX = 256, CLOCK_GROUP = 16, STAMP_BYTES_MAX = 1 + FEED_STAMP_BYTES };
-enum { BLANK_COUNT_MAX = 16384 }; /* lines a step: other nodes may wait for the thread */
+enum { PASSED_COUNT_MAX = 16384 }; /* lines a step: a stop must not wait for a file of nothing */
 enum { SOH = '\x01' };
 
 /* ---- one line ---- */
@@ -176,8 +176,8 @@ static void close_reader(struct feeder *feeder, size_t index)
     feeder->open_count--;
 }
 
-/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe, a disk, very many
- * blank lines), or all files are at their end. */
+/* The next line that is not blank, of the file whose turn it is. False: it has nothing now (a pipe), the step has
+ * passed over enough, or all files are at their end. */
 static bool next_line(struct feeder *feeder, const char **line, size_t *length)
 {
     struct node_stats *stats = feeder->node->stats;
@@ -189,17 +189,18 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
             uint64_t too_long = line_reader_too_long_count(reader);
             enum status status = line_reader_next(reader, line, length, &error);
             stats_add(&stats->counters[COUNTER_TOO_LONG], line_reader_too_long_count(reader) - too_long);
-            feeder->awaits_writer = status == STATUS_AGAIN;
-            if (status == STATUS_AGAIN)
+            if (status == STATUS_AGAIN) {
+                feeder->passed_count += *length;
+                feeder->awaits_writer = *length == 0;
                 return false;
+            }
             if (status == STATUS_OK) {
                 const char *text = *line;
                 size_t text_length = *length;
                 strip(&text, &text_length, is_blank);
                 if (text_length == 0) {
                     stats_count(stats, COUNTER_BLANK);
-                    feeder->awaits_writer = ++feeder->blank_count == BLANK_COUNT_MAX;
-                    if (feeder->awaits_writer)
+                    if (++feeder->passed_count == PASSED_COUNT_MAX)
                         return false;
                     continue; /* the same file's next line has the turn */
                 }
@@ -353,7 +354,7 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     if (feeder->start_ns == 0)
         feeder->start_ns = feeder->next_ns = now_ns;
     feeder->awaits_writer = false;
-    feeder->blank_count = 0;
+    feeder->passed_count = 0;
     size_t fed = phase == STOP_NOT ? feed(feeder, now_ns) : 0;
     node->deadline_ns = feeder->next_ns > now_ns && phase == STOP_NOT ? feeder->next_ns : CLOCK_NEVER_NS;
     if (feeder->awaits_writer)
@@ -365,7 +366,7 @@ static size_t feeder_step(struct node *node, int64_t now_ns)
     uint64_t held = show_counts(feeder);
     if (phase != STOP_NOT || feeder->open_count == 0)
         end_step(feeder, phase, held, now_ns);
-    return fed;
+    return fed + feeder->passed_count;
 }
 
 static void feeder_close(struct node *node)
@@ -389,7 +390,7 @@ const struct node_type feeder_type = {
     .counters = feeder_counters,
     .state_bytes = sizeof(struct feeder),
     .is_source = true,
-    .weight = 2,
+    .may_block = true,
     .open = feeder_open,
     .step = feeder_step,
     .close = feeder_close,

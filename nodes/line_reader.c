@@ -5,16 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "engine/check.h"
 
 enum {
     READ_BYTES = 256 * 1024,
-    FETCH_BYTES = 4 << 20,
-    MISS_COUNT_MAX = 1000, /* a second, for a caller that comes again each millisecond */
-    READ_COUNT_MAX = 16,   /* a call: who leaves out long lines must not hold up the thread's other nodes for ever */
+    READ_COUNT_MAX = 16, /* a call: who leaves out long lines must hear of a stop */
 };
 
 struct line_reader {
@@ -24,10 +21,8 @@ struct line_reader {
     char *buffer; /* [start, end) is read and not yet handed out */
     size_t capacity;
     size_t start, end;
-    size_t searched;     /* from start: no line end up to here */
-    bool awaits_writer;  /* a pipe that nobody has written to yet: its end is none */
-    bool from_memory;    /* a file: only what the system has in memory is read */
-    unsigned miss_count; /* so often in a row it was not there */
+    size_t searched;    /* from start: no line end up to here */
+    bool awaits_writer; /* a pipe that nobody has written to yet: its end is none */
     bool at_end;
     bool skipping; /* within a line that is too long */
     uint64_t too_long_count;
@@ -52,8 +47,7 @@ enum status line_reader_open(struct line_reader **reader_pointer, const char *pa
                                    .path = path,
                                    .line_bytes_max = line_bytes_max,
                                    .capacity = READ_BYTES,
-                                   .awaits_writer = known && S_ISFIFO(information.st_mode),
-                                   .from_memory = known && S_ISREG(information.st_mode)};
+                                   .awaits_writer = known && S_ISFIFO(information.st_mode)};
     reader->buffer = malloc(reader->capacity);
     CHECK(reader->buffer != NULL);
     *reader_pointer = reader;
@@ -68,40 +62,6 @@ void line_reader_close(struct line_reader **reader)
     free((*reader)->buffer);
     free(*reader);
     *reader = NULL;
-}
-
-/* Leaves errno as it is. */
-static void fetch(int fd)
-{
-    int error_number = errno;
-    (void)posix_fadvise(fd, lseek(fd, 0, SEEK_CUR), FETCH_BYTES, POSIX_FADV_WILLNEED);
-    errno = error_number;
-}
-
-/*
- * A file is read as far as the system has it in memory; where it has not, it is asked to fetch more, and EAGAIN says to
- * come again: the thread's other nodes must not wait for a disk. A file system that cannot do that is read the usual
- * way; and so is what does not come, however often it is asked for: a part that the disk cannot read is never in
- * memory, and only this says why.
- */
-static ssize_t read_more(struct line_reader *reader)
-{
-    struct iovec span = {.iov_base = reader->buffer + reader->end, .iov_len = reader->capacity - reader->end};
-    if (reader->from_memory) {
-        ssize_t got = preadv2(reader->fd, &span, 1, -1, RWF_NOWAIT);
-        bool missed = got < 0 && errno == EAGAIN;
-        if (missed && ++reader->miss_count < MISS_COUNT_MAX) {
-            fetch(reader->fd);
-            return got;
-        }
-        if (got >= 0 || !(missed || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL)) {
-            reader->miss_count = 0;
-            return got;
-        }
-        reader->miss_count = 0;
-        reader->from_memory = missed;
-    }
-    return readv(reader->fd, &span, 1);
 }
 
 /* Moves what is left to the front and reads more behind it. */
@@ -120,7 +80,7 @@ static enum status fill(struct line_reader *reader, struct error *error)
     }
     ssize_t got;
     do
-        got = read_more(reader);
+        got = read(reader->fd, reader->buffer + reader->end, reader->capacity - reader->end);
     while (got < 0 && errno == EINTR);
     if ((got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) || (got == 0 && reader->awaits_writer))
         return STATUS_AGAIN;
@@ -169,9 +129,9 @@ enum status line_reader_next(struct line_reader *reader, const char **line, size
             reader->skipping = true;
             reader->start = reader->end = reader->searched = 0;
         }
-        if (read_count++ == READ_COUNT_MAX)
-            return STATUS_AGAIN;
-        enum status status = fill(reader, error);
+        bool enough = read_count++ == READ_COUNT_MAX;
+        enum status status = enough ? STATUS_AGAIN : fill(reader, error);
+        *length = enough;
         if (status != STATUS_OK)
             return status;
     }

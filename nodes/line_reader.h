@@ -20,10 +20,9 @@ void line_reader_close(struct line_reader **reader);
 
 /*
  * The next line without its end, valid until the next call. A last line without an end is a line. STATUS_CLOSED: the
- * file is at its end. STATUS_AGAIN: a pipe or terminal that has nothing now, or whose writer is still to come, or a
- * file that the system is fetching from its disk, or much was read and it was all of lines too long: come again.
- * STATUS_SYSTEM: it cannot be read. Never waits for a writer, nor, where the file system lets it (RWF_NOWAIT), for a
- * disk; but for what has not come from there in a thousand calls.
+ * file is at its end. STATUS_AGAIN: with *length 0, a pipe or terminal that has nothing now, or whose writer is still
+ * to come; with 1, much was read, all of it of a long line or of lines too long: come again at once. STATUS_SYSTEM: it
+ * cannot be read. Never waits for a writer.
  */
 enum status line_reader_next(struct line_reader *reader, const char **line, size_t *length,
                              struct error *error) MUST_USE;
