@@ -41,12 +41,15 @@ static bool start(struct peer_server *server, const char *const *command, const 
     posix_spawn_file_actions_t actions;
     snprintf(port, sizeof port, "%u", ntohs(address->sin_port));
     for (size_t i = 0; command[i] != NULL && i + 1 < ARGUMENT_COUNT_MAX; i++)
-        arguments[i] = command[i] == port_place ? port : (char *)(uintptr_t)command[i]; /* posix_spawn changes none */
+        if ((arguments[i] = strdup(command[i] == port_place ? port : command[i])) == NULL)
+            bench_fail("no memory");
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    int result = posix_spawnp(&server->pid, arguments[0], &actions, NULL, arguments, environ);
+    int result = posix_spawnp(&server->pid, server->name, &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
+    for (size_t i = 0; arguments[i] != NULL; i++)
+        free(arguments[i]);
     if (result != 0 && result != ENOENT)
         bench_fail("%s: %s", server->name, strerror(result));
     return result == 0;
@@ -66,8 +69,8 @@ static void wait_until_it_listens(const struct peer_server *server, const struct
 struct peer_server *peer_server_open(const char *const *command, struct sockaddr_in *address)
 {
     struct peer_server *server = calloc(1, sizeof *server);
-    if (server == NULL)
-        bench_fail("no memory");
+    if (server == NULL || command[0] == NULL)
+        bench_fail("no memory, or no command");
     server->name = command[0];
     bench_socket_free_port(SOCK_STREAM, address);
     if (!start(server, command, address)) {
