@@ -10,6 +10,11 @@ enum status node_poller(struct node *node, struct poller **poller, struct error 
     return idle_poller(node->idle, poller, error);
 }
 
+enum stop_phase node_stop_phase(const struct node *node)
+{
+    return (enum stop_phase)atomic_load_explicit(node->stop_phase, memory_order_acquire);
+}
+
 bool node_end_outputs(struct node *node)
 {
     bool all = true;

@@ -132,6 +132,9 @@ struct node {
     struct log *log;
     struct idle *idle; /* its thread's */
     struct topology *topology;
+    /* The topology's: an enum stop_phase. NULL: it knows of no stop, and its loop never leaves it alone (node_loop.h).
+     */
+    const _Atomic int *stop_phase;
     bool rehearsal;
     bool on_cycle; /* what it emits may come back to it through rings */
 

@@ -80,8 +80,9 @@ size_t node_loop_turn(struct node_loop *loop, int64_t now_ns, int64_t *next_poll
                       bool *all_done)
 {
     /* Relaxed: a step asks again. A stop that comes after this look wakes the loop for one more. */
-    bool may_rest = loop->stop_phase != NULL && loop->node_count > 1 &&
-                    atomic_load_explicit(loop->stop_phase, memory_order_relaxed) == STOP_NOT;
+    const _Atomic int *stop_phase = loop->nodes[0]->stop_phase;
+    bool may_rest = loop->prepared && stop_phase != NULL && loop->node_count > 1 &&
+                    atomic_load_explicit(stop_phase, memory_order_relaxed) == STOP_NOT;
     size_t work = look_at_descriptors(loop, now_ns, next_poll_ns);
     *deadline_ns = CLOCK_NEVER_NS;
     *all_done = true;
@@ -160,6 +161,7 @@ static bool has_outer_rings(const struct node_loop *loop)
 
 void node_loop_prepare(struct node_loop *loop)
 {
+    loop->prepared = true;
     for (size_t i = 0; i < loop->node_count; i++) {
         const struct node *node = loop->nodes[i];
         for (size_t j = 0; j < node->input_count; j++) {
@@ -225,4 +227,5 @@ void node_loop_join(struct node_loop *loop)
     free(loop->outer_inputs);
     loop->outer_inputs = NULL;
     loop->outer_input_count = 0;
+    loop->prepared = false;
 }

@@ -29,8 +29,6 @@ struct node_loop {
     struct idle idle;
     struct node **nodes; /* in the order of their steps: best downstream, so that a message passes all in one turn */
     size_t node_count;
-    /* Of the topology: an enum stop_phase. NULL: not known, so no node is ever quiet. */
-    const _Atomic int *stop_phase;
     pthread_t thread;
     bool started;
     char thread_name[16];
@@ -38,6 +36,7 @@ struct node_loop {
     void (*node_ended)(struct node *node);
 
     /* The loop's own. */
+    bool prepared;              /* node_loop_prepare was called; before, no node is ever quiet */
     bool reads_clock;           /* a turn's time goes on with the clock; else it is what the caller says */
     bool all_quiet;             /* as of the last turn */
     int64_t quiet_until_ns;     /* then: the earliest deadline */

@@ -109,6 +109,7 @@ static void prepare_node(struct topology *topology, size_t index, bool rehearsal
     node->config = is_reporter ? NULL : spec->config;
     node->spec = topology->spec;
     node->topology = topology;
+    node->stop_phase = &topology->stop_phase;
     node->rehearsal = rehearsal;
     node->on_cycle = wired->on_cycle;
     node->deadline_ns = CLOCK_NEVER_NS;
@@ -137,7 +138,6 @@ static void prepare_loop(struct topology *topology, size_t index)
     loop->node_count = placement->first[index + 1] - first;
     for (size_t i = 0; i < loop->node_count; i++)
         loop->nodes[i] = &topology->nodes[placement->order[first + i]];
-    loop->stop_phase = &topology->stop_phase;
     loop->node_ended = note_end;
     char others[12] = "";
     if (loop->node_count > 1)
@@ -332,11 +332,6 @@ void topology_stop(struct topology *topology, enum stop_phase phase)
 enum stop_phase topology_stop_phase(const struct topology *topology)
 {
     return (enum stop_phase)atomic_load_explicit(&topology->stop_phase, memory_order_acquire);
-}
-
-enum stop_phase node_stop_phase(const struct node *node)
-{
-    return topology_stop_phase(node->topology);
 }
 
 static bool calls(const struct port *ports, size_t count, const struct node *called)

@@ -330,9 +330,15 @@ static void test_resting_gives_blocks_back(void **state)
 
 /* ---- quiet nodes ---- */
 
+static void set_phase(struct stage *stage, const _Atomic int *phase)
+{
+    for (size_t i = 0; i < PUPPET_COUNT; i++)
+        stage->puppets[i].node.stop_phase = phase;
+}
+
 static void know_phase(struct stage *stage)
 {
-    stage->loop.stop_phase = &stage->phase;
+    set_phase(stage, &stage->phase);
     node_loop_prepare(&stage->loop);
 }
 
@@ -593,7 +599,7 @@ static void test_a_late_message_calls_the_sleep_off(void **state)
     struct edge *edge = edge_between(stage, &ports[0], 2, &ports[1], 0);
     stage->puppets[0].act = end_when_fed;
     stage->puppets[2].act = feed_when_armed;
-    stage->loop.stop_phase = NULL; /* the feeder acts for no cause that the loop could see, so it must not be quiet */
+    set_phase(stage, NULL); /* the feeder acts for no cause that the loop could see, so it must not be quiet */
     end_others(stage, 0);
     edge_free(&edge);
 }
@@ -603,7 +609,7 @@ static void test_late_room_calls_the_sleep_off(void **state)
     struct stage *stage = *state;
     struct port ports[2];
     struct edge *edge = edge_between(stage, &ports[0], 0, &ports[1], 2);
-    stage->loop.stop_phase = &stage->phase;
+    set_phase(stage, &stage->phase);
     stage->puppets[0].act = end_with_room;
     stage->puppets[2].act = take_when_armed;
     end_others(stage, 0);
