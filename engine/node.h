@@ -27,6 +27,7 @@ struct node;
 struct node_spec;
 struct topology_spec;
 struct topology;
+struct journal;
 
 /* What flows over a link, seen from the side that knows the other's address. */
 enum link_kind {
@@ -74,6 +75,10 @@ struct node_type {
     bool (*this_may_block)(const struct node_spec *node, const struct topology_spec *spec);
     /* The weight, where it depends on its config. Pure; after `check`. May be NULL: `weight`. */
     unsigned (*this_weight)(const struct node_spec *node, const struct topology_spec *spec);
+
+    /* Whether it lives on the durable thread, its deeds kept by the launch's journal (journal.h). Pure; after `check`.
+     * NULL: no. */
+    bool (*is_durable)(const struct node_spec *node, const struct topology_spec *spec);
 
     /* Whether what the node holds knows this option, one of ROLE_SETTING: as a default it goes only to those that do.
      * Pure. NULL: it has no such options. */
@@ -136,7 +141,11 @@ struct node {
      */
     const _Atomic int *stop_phase;
     bool rehearsal;
-    bool on_cycle; /* what it emits may come back to it through rings */
+    bool on_cycle;           /* what it emits may come back to it through rings */
+    bool durable;            /* its type says is_durable: on the thread of `journal` */
+    struct journal *journal; /* the launch's; NULL: it has no store */
+    /* The durable thread's: it holds what it may hold, and durable workers that feed it are to take no input. */
+    bool refuses_input;
 
     struct port *inputs; /* in the order of its ROLE_INPUT addresses; a listener's: one a producer in the launch */
     size_t input_count;

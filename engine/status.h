@@ -15,6 +15,7 @@ enum status {
     STATUS_SYSTEM, /* the system refused (a file, a socket, memory): exit status 1, unless found before the start */
     STATUS_INPUT,  /* bytes from outside are not what they should be */
     STATUS_CLOSED, /* the other end is gone */
+    STATUS_CORRUPT, /* what was kept is not what it was */
 };
 
 #define MUST_USE __attribute__((warn_unused_result))

@@ -23,6 +23,9 @@ struct launch_options {
     bool table;
     int64_t drain_timeout_ns;
     const char *metrics_uri;
+    const char *store; /* the directory; NULL: none */
+    int64_t sync_interval_ns;
+    bool allow_weaker;
     const char *threads_text;
     size_t threads; /* what threads_text says: THREADS_AUTO, THREADS_PER_NODE, or so many for nodes that may share */
 };

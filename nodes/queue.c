@@ -6,6 +6,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/guarantee.h"
 #include "engine/message_store.h"
 #include "engine/node.h"
 #include "engine/topology_spec.h"
@@ -15,13 +16,33 @@
 #include "nodes/links/queue_command.h"
 #include "nodes/node_types.h"
 
+/* What happens to a message that the queue has no room for. */
+enum overflow {
+    OVERFLOW_REJECT,      /* ERR queue full; producers in the launch wait */
+    OVERFLOW_BLOCK,       /* its PUT is answered when there is room */
+    OVERFLOW_DROP_OLDEST, /* it is taken, and the oldest is dropped for it */
+    OVERFLOW_DROP_NEWEST, /* it is answered as if it were taken, and dropped */
+    OVERFLOW_SPILL,       /* it goes to the store, behind what is in memory */
+};
+
 struct queue_config {
     struct address_list address;
     uint64_t capacity_count;
     uint64_t capacity_bytes;
     uint64_t message_bytes_max;
     uint64_t connection_count_max;
+    unsigned durability; /* enum durability */
+    unsigned overflow;   /* enum overflow */
+    int64_t age_max_ns;  /* 0: none */
+    struct address_list dead_letter;
+    uint64_t deliveries_max;
+    int64_t lease_ns;
+    uint64_t dedup_count;
+    int64_t dedup_age_ns;
 };
+
+static const char *const durability_choices[] = {"memory", "async", "sync", NULL};
+static const char *const overflow_choices[] = {"reject", "block", "drop-oldest", "drop-newest", "spill", NULL};
 
 static const struct option queue_options[] = {
     {"address", OPTION_ADDRESSES, offsetof(struct queue_config, address), "127.0.0.1:10000", .value_name = "ADDRESS",
@@ -34,6 +55,22 @@ static const struct option queue_options[] = {
      .value_name = "BYTES", .help = "the longest message it takes"},
     {"max-connections", OPTION_COUNT, offsetof(struct queue_config, connection_count_max), "1000", 1, 1e6,
      .value_name = "COUNT", .help = "how many TCP connections it keeps open"},
+    {"durability", OPTION_CHOICE, offsetof(struct queue_config, durability), "memory", .choices = durability_choices,
+     .value_name = "LEVEL", .help = "what its messages survive: nothing, a crash, a crash and a power cut"},
+    {"overflow", OPTION_CHOICE, offsetof(struct queue_config, overflow), "reject", .choices = overflow_choices,
+     .value_name = "WHAT", .help = "what becomes of a message that there is no room for"},
+    {"max-age", OPTION_SECONDS, offsetof(struct queue_config, age_max_ns), "0", 0, 1e9, .value_name = "SECONDS",
+     .help = "messages older than this are dropped; 0: none"},
+    {"dead-letter", OPTION_ADDRESSES, offsetof(struct queue_config, dead_letter), .value_name = "ADDRESS",
+     .help = "a queue for messages that failed --max-deliveries times", .role = ROLE_OUTPUT},
+    {"max-deliveries", OPTION_COUNT, offsetof(struct queue_config, deliveries_max), "5", 1, 1e9, .value_name = "COUNT",
+     .help = "how often a message is delivered before it is given up"},
+    {"lease-time", OPTION_SECONDS, offsetof(struct queue_config, lease_ns), "30", 0.001, 86400, .value_name = "SECONDS",
+     .help = "how long a LEASE without a time hides a message"},
+    {"dedup-window", OPTION_COUNT, offsetof(struct queue_config, dedup_count), "1000000", 1, 1e9, .value_name = "COUNT",
+     .help = "how many ids of PUTID it remembers"},
+    {"dedup-age", OPTION_SECONDS, offsetof(struct queue_config, dedup_age_ns), "3600", 1, 1e8, .value_name = "SECONDS",
+     .help = "how long it remembers them"},
     {0},
 };
 

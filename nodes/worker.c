@@ -19,6 +19,9 @@
 static const char *const route_choices[] = {"choice", "random", "round-robin", "broadcast", NULL};
 static const char *const output_type_choices[] = {"auto", "queue", "socket", NULL};
 
+static const char *const guarantee_choices[] = {"at-most-once", "at-least-once", "exactly-once", NULL};
+static const char *const order_choices[] = {"none", "key", "fifo", NULL};
+
 static const struct option worker_options[] = {
     {"input-address", OPTION_ADDRESSES, WORKER(input_address), "127.0.0.1:10000", .value_name = "ADDRESS",
      .help = "a queue to take messages from", .role = ROLE_INPUT},
@@ -28,6 +31,12 @@ static const struct option worker_options[] = {
      .help = "PUT commands or bare messages; auto: what the node of this launch takes, else queue"},
     {"function", OPTION_TEXT, WORKER(function), .value_name = "NAME",
      .help = "pong, passthrough, double, inputdoubler, fixrouter or marketspread", .required = true},
+    {"guarantee", OPTION_CHOICE, WORKER(guarantee), "at-most-once", .choices = guarantee_choices, .value_name = "LEVEL",
+     .help = "how often each message takes effect, whatever crashes"},
+    {"order", OPTION_CHOICE, WORKER(order), "none", .choices = order_choices, .value_name = "ORDER",
+     .help = "what the replicas of --count keep in order: nothing, messages of one key, all"},
+    {"order-key", OPTION_TEXT, WORKER(order_key), "symbol", .value_name = "KEY",
+     .help = "for --order key: symbol, fix:TAG or json:FIELD"},
     {"delay", OPTION_SECONDS, WORKER(delay_ns), "0.000001", 0, 3600, .value_name = "SECONDS",
      .help = "wait before asking an empty queue again (not between nodes of one launch)"},
     {"route", OPTION_CHOICE, WORKER(route), "choice", .choices = route_choices, .value_name = "HOW",

@@ -7,12 +7,14 @@
 
 #include <millrace/function.h>
 
+#include "engine/guarantee.h"
 #include "engine/node.h"
 #include "engine/random.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
 
 enum worker_route { ROUTE_CHOICE, ROUTE_RANDOM, ROUTE_ROUND_ROBIN, ROUTE_BROADCAST };
+enum worker_order { ORDER_NONE, ORDER_KEY, ORDER_FIFO };
 enum worker_output_type { OUTPUT_AUTO, OUTPUT_QUEUE, OUTPUT_SOCKET };
 
 struct worker_config {
@@ -21,6 +23,9 @@ struct worker_config {
     struct address_list dead_letter;
     unsigned output_type; /* enum worker_output_type */
     const char *function;
+    unsigned guarantee; /* enum guarantee */
+    unsigned order;     /* enum worker_order */
+    const char *order_key;
     int64_t delay_ns;
     unsigned route; /* enum worker_route */
     uint64_t seed;
