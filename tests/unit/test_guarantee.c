@@ -220,7 +220,12 @@ static void test_metrics(void **state)
     (void)state;
     expect_good(STORE "--metrics-address m " DURABLE AB EXACT
                       "--metrics-receiver --address m --uri http://127.0.0.1:1/");
-    expect_no_text(explain(NULL), "metrics");
+    struct guarantee_link link;
+    size_t count = 0;
+    for (size_t at = 0; guarantee_next_link(&spec, &wiring, &at, &link);)
+        count++;
+    assert_int_equal(count, 2);
+    assert_int_equal(wiring.edge_count, 3);
 }
 
 static void test_links(void **state)
@@ -273,6 +278,7 @@ static void test_explain_memory(void **state)
                 "feeder: what is under way from it is lost; started again, it feeds its files from their beginning");
     expect_text(text, "sink: what is under way to it is lost\n");
     expect_text(text, "power cut        as a killed engine\n");
+    expect_no_text(text, "mq 1 at a -> mq 2");
     expect_text(text, "mq 1: drops messages");
     expect_text(text, "mq 1: messages that failed too often go to mq 2");
 }
@@ -296,6 +302,14 @@ static void test_explain_elsewhere(void **state)
     expect_text(text, "worker: needs leases at 127.0.0.1:7001");
     snprintf(with, sizeof with, "%s%s", line, LEAST "--output-type socket");
     expect_text(explain(with), "worker -> 127.0.0.1:7002: the message is lost, nobody acknowledges it");
+}
+
+static void test_explain_streams(void **state)
+{
+    (void)state;
+    expect_text(explain("--worker --function passthrough --input-address tcp://127.0.0.1:7001 --output-address "
+                        "tcp://127.0.0.1:7002"),
+                "lost datagram    no datagrams on this way\n");
 }
 
 static void test_explain_weaker(void **state)
@@ -370,6 +384,7 @@ int main(void)
         cmocka_unit_test_teardown(test_explain_exactly_once, free_all),
         cmocka_unit_test_teardown(test_explain_memory, free_all),
         cmocka_unit_test_teardown(test_explain_elsewhere, free_all),
+        cmocka_unit_test_teardown(test_explain_streams, free_all),
         cmocka_unit_test_teardown(test_explain_weaker, free_all),
         cmocka_unit_test_teardown(test_explain_cycle_and_program, free_all),
         cmocka_unit_test_teardown(test_explain_is_bounded, free_all),
