@@ -72,8 +72,8 @@ static void say(struct row *row, const char *format, ...) __attribute__((format(
 static void say(struct row *row, const char *format, ...)
 {
     va_list arguments;
-    fprintf(row->out, "  %-16s ", row->line_count++ == 0 ? row->label : "");
     va_start(arguments, format);
+    fprintf(row->out, "  %-16s ", row->line_count++ == 0 ? row->label : "");
     vfprintf(row->out, format, arguments);
     va_end(arguments);
     fputc('\n', row->out);
