@@ -184,7 +184,7 @@ static void end_name(char text[GUARANTEE_NAME_BYTES], const struct topology_spec
 
 void guarantee_weak_text(char *text, size_t text_bytes, const struct topology_spec *spec, const struct weak_link *weak)
 {
-    static const char *const what[] = {"input", "output", "output", "input's dead letters"};
+    static const char *const what[] = {"input gives", "output gives", "output gives", "input's dead letters give"};
     char from[GUARANTEE_NAME_BYTES];
     char to[GUARANTEE_NAME_BYTES];
     end_name(from, spec, weak->link.from, &weak->link);
@@ -194,16 +194,15 @@ void guarantee_weak_text(char *text, size_t text_bytes, const struct topology_sp
     char remedy[GUARANTEE_NAME_BYTES + 64];
     size_t queue = weak->why == WEAK_INPUT ? weak->link.from : weak->link.to;
     if (weak->why == WEAK_BARE) {
-        snprintf(why, sizeof why, "carries bare messages (--output-type socket), which nobody acknowledges");
-        snprintf(remedy, sizeof remedy, "let it put to a queue, with --durability sync or async if of this launch");
+        snprintf(why, sizeof why, "nobody acknowledges bare messages (--output-type socket)");
+        snprintf(remedy, sizeof remedy, "let it put to a queue, one with --durability sync or async if of this launch");
     } else {
-        snprintf(why, sizeof why, "has a queue in memory (--durability memory)");
-        snprintf(remedy, sizeof remedy, "give %s --durability sync or async",
-                 queue != WIRING_NONE ? spec->nodes[queue].name : "it");
+        snprintf(why, sizeof why, "%s is in memory (--durability memory)", spec->nodes[queue].name);
+        snprintf(remedy, sizeof remedy, "give %s --durability sync or async", spec->nodes[queue].name);
     }
     snprintf(text, text_bytes,
-             "%s promises exactly-once, but its %s '%s -> %s' %s; raise the link: %s; or lower the promise: give %s "
-             "--guarantee at-least-once",
+             "%s promises exactly-once, but its %s '%s -> %s' less: %s; raise the link: %s; or lower the promise: give "
+             "%s --guarantee at-least-once",
              worker, what[weak->why], from, to, why, remedy, worker);
 }
 

@@ -72,8 +72,8 @@ static void say(struct row *row, const char *format, ...) __attribute__((format(
 static void say(struct row *row, const char *format, ...)
 {
     va_list arguments;
-    fprintf(row->out, "  %-16s ", row->line_count++ == 0 ? row->label : "");
     va_start(arguments, format);
+    fprintf(row->out, "  %-16s ", row->line_count++ == 0 ? row->label : "");
     vfprintf(row->out, format, arguments);
     va_end(arguments);
     fputc('\n', row->out);
@@ -199,11 +199,13 @@ static void say_of_queue(struct row *row, const struct way *way, size_t node, bo
 static void tell_killed_engine(const struct way *way)
 {
     struct row row = {.out = way->out, .label = "killed engine"};
+    bool has_worker = false;
     for (size_t i = 0; i < way->count; i++) {
         say_of_queue(&row, way, way->nodes[i], false);
-        if (is_worker(way, way->nodes[i]))
-            say_of_worker(&row, way, i);
+        has_worker = has_worker || is_worker(way, way->nodes[i]);
     }
+    if (has_worker)
+        say(&row, "what its workers had begun: as above");
     say_of_ends(&row, way);
 }
 
