@@ -11,6 +11,7 @@ HOMES = (
     (r"curl/", {"net/http_post.c"}),
     (r"urcu", set()),
     (r"md5\.h", {"nodes/functions/fix_router.c"}),
+    (r"bsd/", {"nodes/worker_state.c"}),
     # Where JSON is read.
     (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/sink_message.c"}),
 )
