@@ -49,6 +49,8 @@ static const struct option worker_options[] = {
      .help = "a queue for messages that the function refused", .role = ROLE_OUTPUT},
     {"max-message", OPTION_BYTES, WORKER(message_bytes_max), "16M", 1, 1 << 30, .value_name = "BYTES",
      .help = "the longest message it takes over TCP"},
+    {"max-state", OPTION_BYTES, WORKER(state_bytes_max), "4G", 1024, 1e15, .value_name = "BYTES",
+     .help = "how much memory the function's keyed state may take"},
     {"set", OPTION_TEXTS, WORKER(settings), .value_name = "NAME=VALUE",
      .help = "sets something for the function, such as one that an embedding program brings"},
     /* Of our own functions: a flag for each setting. */
@@ -179,10 +181,9 @@ static enum status open_function(struct worker *worker, struct error *error)
     enum status status = read_settings(worker->config, worker->function, values, error);
     if (status != STATUS_OK)
         return status;
-    char why[256] = "";
-    if (worker->function->open != NULL && worker->function->open(&worker->function_state, values, why, sizeof why) != 0)
-        return error_set(error, STATUS_SYSTEM, "function %s: %s", worker->function->name, why);
-    worker->function_open = true;
+    status = worker_open_function(worker, values, error);
+    if (status != STATUS_OK)
+        return status;
     node->function_title = worker->function->title;
     node->stats->extra_names = worker->function->counter_names;
     for (const char *const *name = worker->function->counter_names; name != NULL && *name != NULL; name++)
@@ -488,6 +489,7 @@ static void worker_close(struct node *node)
     free(worker->outlets);
     if (worker->function_open && worker->function->close != NULL)
         worker->function->close(worker->function_state);
+    worker_state_close(&worker->keyed_state);
 }
 
 const struct node_type worker_type = {
