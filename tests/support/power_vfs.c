@@ -37,7 +37,6 @@ struct power_supply {
     struct disk_file files[FILE_COUNT_MAX];
     uint64_t operations_left;
     uint64_t bytes_max;
-    bool ignores_syncs;
 };
 
 /* The real file lies in front, so that all methods that are not replaced (locks, shared memory) work as they are. */
@@ -177,15 +176,15 @@ static int power_sync(sqlite3_file *file, int flags)
     struct wrapped *wrapped = wrapped_of(file);
     if (!has_power(wrapped->supply))
         return SQLITE_IOERR_FSYNC;
-    if (!wrapped->supply->ignores_syncs)
-        sync_disk(wrapped->disk);
+    sync_disk(wrapped->disk);
     return SQLITE_OK;
 }
 
 static int power_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int *out_flags)
 {
     struct power_supply *supply = vfs->pAppData;
-    CHECK(path != NULL); /* no temporary files */
+    if (path == NULL) /* a temporary file does not survive anyway */
+        return supply->real->xOpen(supply->real, path, file, flags, out_flags);
     bool was_there = access(path, F_OK) == 0;
     int code = supply->real->xOpen(supply->real, path, file, flags, out_flags);
     if (code != SQLITE_OK)
@@ -261,11 +260,6 @@ void power_supply_cut_after(struct power_supply *supply, uint64_t operation_coun
 void power_supply_limit(struct power_supply *supply, uint64_t bytes_max)
 {
     supply->bytes_max = bytes_max;
-}
-
-void power_supply_ignore_syncs(struct power_supply *supply)
-{
-    supply->ignores_syncs = true;
 }
 
 /* How many of four writes are kept whole, dropped, torn differs from cut to cut. */
