@@ -35,7 +35,8 @@ enum status listener_open(struct listener **listener, struct node *node, const s
                           uint64_t message_bytes_max, uint64_t connection_count_max,
                           const struct listener_handlers *handlers, struct error *error) MUST_USE;
 
-/* Sends answers that were given outside of the handlers, or could not go out at once. Call it each step; returns when it wants to be called again. */
+/* Sends answers that were given outside of the handlers, or could not go out at once. Call it each step; returns when
+ * it wants to be called again. */
 int64_t listener_step(struct listener *listener, int64_t now_ns);
 
 /* How many answers over UDP the system did not send. */

@@ -149,8 +149,8 @@ static void send_datagram(struct queue *queue, const struct answer_way *way, con
         queue->trusted_count = 0; /* the answers before this one may have been sent just now, which takes a while */
 }
 
-static void send(struct queue *queue, const struct answer_way *way, const void *head, size_t head_length,
-                 const void *body, size_t body_length)
+static void send_answer(struct queue *queue, const struct answer_way *way, const void *head, size_t head_length,
+                        const void *body, size_t body_length)
 {
     if (way->stream != NULL)
         tcp_send(way->stream, head, head_length, body, body_length);
@@ -168,7 +168,7 @@ void answer_now(struct queue *queue, const struct answer_way *way, const void *h
             return;
         }
     }
-    send(queue, way, head, head_length, body, body_length);
+    send_answer(queue, way, head, head_length, body, body_length);
 }
 
 void answer_when_synced(struct queue *queue, const struct answer_way *way, uint64_t ticket, const void *head,
@@ -193,7 +193,7 @@ uint64_t answers_step(struct queue *queue)
         if (held->caller != NULL)
             held->caller->held_count--;
         if (way_back(held, &way))
-            send(queue, &way, held->text, held->length, NULL, 0);
+            send_answer(queue, &way, held->text, held->length, NULL, 0);
         forget_caller(held->caller);
         free(held);
         sent++;
@@ -235,7 +235,8 @@ static void refuse(struct queue *queue, const struct answer_way *way)
     answer_now(queue, way, text, queue_answer_full(text), NULL, 0);
 }
 
-static void wait(struct queue *queue, const struct answer_way *way, const void *text, size_t length, bool refused)
+static void keep_waiting(struct queue *queue, const struct answer_way *way, const void *text, size_t length,
+                         bool refused)
 {
     struct waiting *waiting = append(&queue->waiting, way, refused ? 0 : length);
     waiting->refused = refused;
@@ -255,7 +256,7 @@ bool command_must_wait(struct queue *queue, const struct answer_way *way, const 
         return false;
     bool too_many = queue->waiting.count >= WAITING_COUNT_MAX || queue->waiting.bytes + length > WAITING_BYTES_MAX;
     if (!too_many || (behind && queue->waiting.count < REFUSED_COUNT_MAX))
-        wait(queue, way, text, length, too_many);
+        keep_waiting(queue, way, text, length, too_many);
     else if (behind)
         tcp_shut(way->stream); /* it sends without end and awaits no answer */
     else

@@ -105,8 +105,7 @@ static void get(struct queue *queue, const struct answer_way *way)
         return;
     }
     char header[LHHTTT_HEADER_BYTES_MAX];
-    if (way->stream == NULL &&
-        lhhttt_write_header(oldest.length, header) + oldest.length > UDP_DATAGRAM_BYTES_MAX) {
+    if (way->stream == NULL && lhhttt_write_header(oldest.length, header) + oldest.length > UDP_DATAGRAM_BYTES_MAX) {
         char text[QUEUE_ANSWER_BYTES];
         stats_count(stats, COUNTER_NEEDS_TCP);
         answer_now(queue, way, text, queue_answer_needs_tcp(text, oldest.length), NULL, 0);

@@ -17,7 +17,7 @@ bool contents_has_room(const struct queue *queue, uint32_t length)
     if (queue->store.message_count + queue->aside_count >= config->capacity_count)
         return false;
     if (config->overflow == OVERFLOW_SPILL)
-        return true; /* what is too much for the memory is for the disk */
+        return true;                  /* what is too much for the memory is for the disk */
     if (queue->kept.beyond_count > 0) /* an empty store takes any message: this one is not empty */
         return queue->store.record_bytes + queue->aside_bytes + message_record_bytes(length) <= config->capacity_bytes;
     return message_store_has_room(&queue->store, length, minus(config->capacity_bytes, queue->aside_bytes));

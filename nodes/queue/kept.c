@@ -51,8 +51,8 @@ bool kept_append(struct queue *queue, const void *text, uint32_t length)
 {
     struct kept *kept = &queue->kept;
     const struct message_store *store = &queue->store;
-    bool beyond = kept->beyond_count > 0 || (store->message_count > 0 &&
-                                             store->record_bytes + message_record_bytes(length) > kept->window_bytes);
+    bool beyond = kept->beyond_count > 0 ||
+                  (store->message_count > 0 && store->record_bytes + message_record_bytes(length) > kept->window_bytes);
     if (!beyond && !kept->persists)
         return false;
     uint64_t sequence = kept->next_sequence++;
@@ -375,8 +375,8 @@ static enum status recover(struct queue *queue, const struct store_queue *found,
     stats_set(&queue->node->stats->counters[COUNTER_RECOVERED], found->message_count);
     enum status status = STATUS_OK;
     if (found->message_count > 0)
-        status = store_read_messages(store, kept->queue, found->settled_below, kept->window_bytes, take_read,
-                                     &reading, error);
+        status = store_read_messages(store, kept->queue, found->settled_below, kept->window_bytes, take_read, &reading,
+                                     error);
     if (status == STATUS_OK && reading.status == STATUS_OK)
         status = store_read_ids(store, kept->queue, take_id, &reading, error);
     if (status == STATUS_OK && reading.status != STATUS_OK) {
@@ -421,8 +421,7 @@ enum status kept_open(struct queue *queue, struct error *error)
     kept->journal = node->journal;
     kept->persists = config->durability != DURABILITY_MEMORY;
     kept->sync = config->durability == DURABILITY_SYNC;
-    bool bounded = config->overflow == OVERFLOW_SPILL &&
-                   (!kept->persists || config->capacity_bytes < window_bytes_max);
+    bool bounded = config->overflow == OVERFLOW_SPILL && (!kept->persists || config->capacity_bytes < window_bytes_max);
     kept->window_bytes = bounded ? config->capacity_bytes : window_bytes_max;
     kept->handed = calloc(queue->dispatch.target_count + 1, sizeof *kept->handed);
     kept->handed_released = calloc(queue->dispatch.target_count + 1, sizeof *kept->handed_released);

@@ -125,7 +125,7 @@ struct kept {
     uint64_t handed_count;
     uint64_t handing_sequence; /* while a message that had come back is handed over: its number. Else 0 */
     uint64_t new_id_count;     /* since the store's ids were trimmed */
-    bool failed; /* reading failed; said once */
+    bool failed;               /* reading failed; said once */
 };
 
 struct queue {
