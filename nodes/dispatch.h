@@ -21,17 +21,26 @@ struct dispatch_target {
     int64_t looked_ns;
 };
 
+/* So many messages, the oldest, have just gone to this target (and are counted by this function). */
+typedef void dispatch_handed(void *context, size_t target, uint64_t count);
+
 struct dispatch {
     struct node *node;
-    struct dispatch_target *targets; /* one an output of the node */
+    struct dispatch_target *targets; /* one a consumer in the launch: the node's outputs that have no address */
+    size_t target_count;
+    dispatch_handed *handed; /* NULL: what was handed over counts as out at once */
+    void *context;
     size_t next_target;
 };
 
 void dispatch_open(struct dispatch *dispatch, struct node *node);
 void dispatch_close(struct dispatch *dispatch);
 
-/* Hands out a bounded batch, oldest first, evenly among those that have room; counts it and its latency (from when a
- * message was put to now), and publishes it. Returns how many. */
-uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, int64_t now_ns);
+/* Hands out a bounded batch, at most `count_max`, oldest first, evenly among those that have room; counts it and its
+ * latency (from when a message was put to now), and publishes it. Returns how many. */
+uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, uint64_t count_max, int64_t now_ns);
+
+/* Hands out one message that is not in the store, before those of the store. False: nobody has room. */
+bool dispatch_message(struct dispatch *dispatch, const void *text, uint32_t length, int64_t put_ns, int64_t now_ns);
 
 #endif

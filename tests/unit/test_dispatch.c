@@ -62,7 +62,7 @@ static uint64_t dispatch(struct fixture *fixture)
 {
     uint64_t before = fixture->store.message_count;
     uint64_t out_before = stats_get(&fixture->stats.out_count);
-    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns);
     assert_true(before - fixture->store.message_count == given);
     assert_true(stats_get(&fixture->stats.out_count) - out_before == given);
     return given;
