@@ -9,6 +9,8 @@ import tree
 HOMES = (
     (r"ck_", {"engine/ring.c"}),
     (r"curl/", {"net/http_post.c"}),
+    (r"sqlite3", {"engine/store_private.h"}),
+    (r"xxhash", {"engine/store.c"}),
     (r"urcu", set()),
     (r"md5\.h", {"nodes/functions/fix_router.c"}),
     # Where JSON is read.
