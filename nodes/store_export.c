@@ -7,7 +7,8 @@
 
 #include "engine/clock.h"
 
-struct export {
+struct export
+{
     struct store *store;
     FILE *out;
     FILE *complaints;
@@ -46,7 +47,8 @@ static bool write_message(void *context, const struct store_message *message)
 static bool write_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
 {
     struct export *export = context;
-    fprintf(export->out, "{\"kind\": \"id\", \"time_us\": %" PRId64 ", \"answered_bytes\": %" PRIu32 ", \"bytes\": %zu}\n",
+    fprintf(export->out,
+            "{\"kind\": \"id\", \"time_us\": %" PRId64 ", \"answered_bytes\": %" PRIu32 ", \"bytes\": %zu}\n",
             wall_ns / NS_PER_US, message_bytes, id_length);
     write_bytes(export, id, id_length);
     end_record(export);
@@ -84,8 +86,9 @@ static enum status pass_over(struct export *export, enum status status, const st
 static void complain_of_gap(struct export *export, const char *name, uint64_t from, uint64_t end)
 {
     char text[ERROR_TEXT_BYTES];
-    (void)snprintf(text, sizeof text, "queue '%s': what is left of the messages from %" PRIu64 " to %" PRIu64 " is lost",
-                   name, from, end - 1);
+    (void)snprintf(text, sizeof text,
+                   "queue '%s': what is left of the messages from %" PRIu64 " to %" PRIu64 " is lost", name, from,
+                   end - 1);
     complain(export, text);
 }
 
@@ -120,7 +123,7 @@ static enum status export_messages(struct export *export, const char *name, cons
     return STATUS_OK;
 }
 
-/* ---- all names, first: nothing else may be read while they are shown ---- */
+/* ---- names ---- */
 
 struct names {
     char (*items)[STORE_NAME_BYTES_MAX + 1];
@@ -154,18 +157,16 @@ static void free_names(struct names *names)
 
 /* ---- the whole ---- */
 
-static enum status export_queue(struct export *export, const char *name, struct error *error)
+static enum status export_queue(struct export *export, const char *name, uint32_t number, struct error *error)
 {
     struct store_queue queue;
-    enum status status = store_find_queue(export->store, name, &queue, error);
-    if (status != STATUS_OK)
-        return pass_over(export, status, error);
+    store_count_queue(export->store, number, &queue);
     fprintf(export->out,
             "{\"kind\": \"queue\", \"settled_below\": %" PRIu64 ", \"next_sequence\": %" PRIu64 ", \"bytes\": %zu}\n",
             queue.settled_below, queue.next_sequence, strlen(name));
     write_bytes(export, name, strlen(name));
     end_record(export);
-    status = export_messages(export, name, &queue, error);
+    enum status status = export_messages(export, name, &queue, error);
     if (status != STATUS_OK)
         return status;
     return pass_over(export, store_read_ids(export->store, queue.queue, write_id, export, error), error);
@@ -187,7 +188,7 @@ static enum status export_all(struct export *export, const struct names *queues,
     end_record(export);
     enum status status = STATUS_OK;
     for (size_t i = 0; i < queues->count && status == STATUS_OK; i++)
-        status = export_queue(export, queues->items[i], error);
+        status = export_queue(export, queues->items[i], queues->numbers[i], error);
     for (size_t i = 0; i < states->count && status == STATUS_OK; i++)
         status = export_state(export, states->items[i], states->numbers[i], error);
     if (status != STATUS_OK)
@@ -204,13 +205,17 @@ enum status store_export(struct store *store, FILE *out, FILE *complaints, uint6
     struct export export = {.store = store, .out = out, .complaints = complaints};
     struct names queues = {0};
     struct names states = {0};
-    enum status status = store_list_queues(store, add_name, &queues, error);
+    enum status status = store_begin_snapshot(store, error);
+    if (status != STATUS_OK)
+        return status;
+    status = store_list_queues(store, add_name, &queues, error);
     if (status == STATUS_OK)
         status = store_list_states(store, add_name, &states, error);
     if (status == STATUS_OK && (queues.failed || states.failed))
         status = error_set(error, STATUS_SYSTEM, "no memory for the names of queues and states");
     if (status == STATUS_OK)
         status = export_all(&export, &queues, &states, error);
+    store_end_snapshot(store);
     free_names(&queues);
     free_names(&states);
     *lost_count = export.lost_count;

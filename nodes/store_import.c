@@ -11,7 +11,6 @@
 
 #include "engine/clock.h"
 #include "nodes/store_export.h"
-#include "nodes/text/json_text.h"
 
 /* Gathered at once; written in one transaction. */
 enum { GATHERED_BYTES_MAX = 256 << 10, TRANSACTION_BYTES_MAX = 32 << 20 };
@@ -25,14 +24,20 @@ static const uint64_t filler_count_max = 64 << 10;
 /* Whole numbers below this are exact in JSON's numbers. */
 static const double number_limit = 9007199254740992.0;
 
+/* A buffer that grows and is used again. Unlike a struct text it takes the longest message. */
+struct bytes {
+    char *data; /* NULL until something was put in */
+    size_t length, capacity;
+};
+
 struct import {
     struct store *store;
     FILE *in;
     struct store_import_counts *counts;
     uint64_t line_number; /* of the record's line; bytes behind a line are not looked into */
     uint64_t record_count;
-    cJSON *head;      /* the record's line */
-    struct text body; /* the record's bytes */
+    cJSON *head;       /* the record's line */
+    struct bytes body; /* the record's bytes */
     size_t written_bytes;
 
     bool has_queue, has_state;
@@ -41,7 +46,7 @@ struct import {
     uint32_t state;
 
     /* Gathered: of the queue, put in at the same time. */
-    struct text messages, ids;
+    struct bytes messages, ids;
     uint64_t gathered_count, gathered_id_count;
     uint64_t first_sequence;
     int64_t wall_ns, id_wall_ns;
@@ -55,6 +60,29 @@ static enum status bad_record(const struct import *import, struct error *error, 
 static enum status no_memory(struct error *error)
 {
     return error_set(error, STATUS_SYSTEM, "no memory for a record");
+}
+
+/* Room for so many bytes more, or NULL. */
+static char *reserve(struct bytes *bytes, size_t more)
+{
+    if (more > bytes->capacity - bytes->length) {
+        size_t capacity = bytes->capacity + bytes->capacity / 2 + more;
+        char *data = realloc(bytes->data, capacity);
+        if (data == NULL)
+            return NULL;
+        bytes->data = data;
+        bytes->capacity = capacity;
+    }
+    return bytes->data + bytes->length;
+}
+
+static bool append(struct bytes *bytes, const void *data, size_t length)
+{
+    char *place = length == 0 ? NULL : reserve(bytes, length);
+    if (place != NULL)
+        memcpy(place, data, length);
+    bytes->length += place == NULL ? 0 : length;
+    return place != NULL || length == 0;
 }
 
 /* ---- reading a record ---- */
@@ -85,13 +113,15 @@ static enum status read_time(const struct import *import, int64_t *wall_ns, stru
 {
     uint64_t us = 0;
     enum status status = read_count(import, "time_us", &us, error);
+    if (status == STATUS_OK && us > INT64_MAX / (uint64_t)NS_PER_US)
+        return bad_record(import, error, "a time is too late");
     *wall_ns = (int64_t)us * NS_PER_US;
     return status;
 }
 
 static enum status read_body(struct import *import, struct error *error)
 {
-    text_reset(&import->body);
+    import->body.length = 0;
     if (cJSON_GetObjectItemCaseSensitive(import->head, "bytes") == NULL)
         return STATUS_OK;
     uint64_t length = 0;
@@ -102,7 +132,7 @@ static enum status read_body(struct import *import, struct error *error)
     while (import->body.length < length) {
         size_t left = (size_t)(length - import->body.length);
         size_t piece = left < GATHERED_BYTES_MAX ? left : GATHERED_BYTES_MAX;
-        char *place = text_reserve(&import->body, piece);
+        char *place = reserve(&import->body, piece);
         if (place == NULL)
             return no_memory(error);
         if (fread(place, 1, piece, import->in) != piece)
@@ -144,7 +174,7 @@ static enum status flush_ids(struct import *import, struct error *error)
         return STATUS_OK;
     enum status status = store_add_ids(import->store, import->queue.queue, import->ids.data, import->ids.length,
                                        import->gathered_id_count, import->id_wall_ns, error);
-    text_reset(&import->ids);
+    import->ids.length = 0;
     import->gathered_id_count = 0;
     return status;
 }
@@ -153,9 +183,10 @@ static enum status flush_messages(struct import *import, struct error *error)
 {
     if (import->gathered_count == 0)
         return STATUS_OK;
-    enum status status = store_append(import->store, import->queue.queue, import->first_sequence, import->gathered_count,
-                                      import->messages.data, import->messages.length, import->wall_ns, error);
-    text_reset(&import->messages);
+    enum status status =
+        store_append(import->store, import->queue.queue, import->first_sequence, import->gathered_count,
+                     import->messages.data, import->messages.length, import->wall_ns, error);
+    import->messages.length = 0;
     import->gathered_count = 0;
     return status;
 }
@@ -234,30 +265,27 @@ static enum status import_queue(struct import *import, struct error *error)
         status = read_count(import, "settled_below", &settled_below, error);
     if (status == STATUS_OK)
         status = read_count(import, "next_sequence", &import->end_sequence, error);
-    if (status == STATUS_OK && (settled_below == 0 || settled_below > import->end_sequence ||
-                                import->end_sequence >= STORE_SEQUENCE_END))
-        return bad_record(import, error, "the queue's sequences cannot be");
     if (status == STATUS_OK)
         status = store_find_queue(import->store, name, &import->queue, error);
     if (status == STATUS_OK && import->queue.next_sequence != 1)
         return bad_record(import, error, "the queue comes twice");
     if (status == STATUS_OK)
-        status = store_start_queue(import->store, import->queue.queue, settled_below, error);
+        status = store_start_queue(import->store, import->queue.queue, settled_below, import->end_sequence, error);
     import->queue.next_sequence = settled_below;
     import->has_queue = status == STATUS_OK;
     return status;
 }
 
-static void append_number(struct text *text, uint32_t number)
+static bool append_number(struct bytes *bytes, uint32_t number)
 {
-    const unsigned char bytes[LENGTH_BYTES] = {(unsigned char)(number & 0xff), (unsigned char)(number >> 8 & 0xff),
-                                               (unsigned char)(number >> 16 & 0xff), (unsigned char)(number >> 24)};
-    text_append(text, bytes, sizeof bytes);
+    const unsigned char digits[LENGTH_BYTES] = {(unsigned char)(number & 0xff), (unsigned char)(number >> 8 & 0xff),
+                                                (unsigned char)(number >> 16 & 0xff), (unsigned char)(number >> 24)};
+    return append(bytes, digits, sizeof digits);
 }
 
 static enum status gather_message(struct import *import, int64_t wall_ns, struct error *error)
 {
-    struct text *messages = &import->messages;
+    struct bytes *messages = &import->messages;
     enum status status = STATUS_OK;
     if (import->gathered_count > 0 &&
         (wall_ns != import->wall_ns || messages->length + import->body.length > GATHERED_BYTES_MAX))
@@ -267,11 +295,12 @@ static enum status gather_message(struct import *import, int64_t wall_ns, struct
     if (import->gathered_count == 0)
         import->first_sequence = import->queue.next_sequence;
     import->wall_ns = wall_ns;
-    append_number(messages, (uint32_t)import->body.length);
-    text_append(messages, import->body.data, import->body.length);
+    if (!append_number(messages, (uint32_t)import->body.length) ||
+        !append(messages, import->body.data, import->body.length))
+        return no_memory(error);
     import->gathered_count++;
     import->queue.next_sequence++;
-    return text_failed(messages) ? no_memory(error) : STATUS_OK;
+    return STATUS_OK;
 }
 
 static enum status import_message(struct import *import, struct error *error)
@@ -287,6 +316,8 @@ static enum status import_message(struct import *import, struct error *error)
     if (status == STATUS_OK &&
         (!import->has_queue || sequence < import->queue.next_sequence || sequence >= import->end_sequence))
         return bad_record(import, error, "the message is of no queue, or out of order");
+    if (status == STATUS_OK && import->body.length > UINT32_MAX)
+        return bad_record(import, error, "the message is too long");
     if (status == STATUS_OK)
         status = fill_gap(import, sequence, error);
     if (status == STATUS_OK)
@@ -320,12 +351,12 @@ static enum status import_id(struct import *import, struct error *error)
         return status;
     import->id_wall_ns = wall_ns;
     const unsigned char length_byte = (unsigned char)length;
-    text_append(&import->ids, &length_byte, 1);
-    append_number(&import->ids, answered_bytes);
-    text_append(&import->ids, import->body.data, length);
+    if (!append(&import->ids, &length_byte, 1) || !append_number(&import->ids, answered_bytes) ||
+        !append(&import->ids, import->body.data, length))
+        return no_memory(error);
     import->gathered_id_count++;
     import->counts->id_count++;
-    return text_failed(&import->ids) ? no_memory(error) : count_written(import, length + ID_FRONT_BYTES, error);
+    return count_written(import, length + ID_FRONT_BYTES, error);
 }
 
 static enum status import_state(struct import *import, struct error *error)
@@ -424,8 +455,8 @@ enum status store_import(struct store *store, FILE *in, struct store_import_coun
     if (status == STATUS_OK)
         status = store_commit(store, true, error);
     cJSON_Delete(import.head);
-    text_free(&import.body);
-    text_free(&import.messages);
-    text_free(&import.ids);
+    free(import.body.data);
+    free(import.messages.data);
+    free(import.ids.data);
     return status;
 }

@@ -14,7 +14,8 @@ HOMES = (
     (r"urcu", set()),
     (r"md5\.h", {"nodes/functions/fix_router.c"}),
     # Where JSON is read.
-    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/queue/dead_letter.c", "nodes/sink_message.c"}),
+    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/queue/dead_letter.c",
+                                "nodes/sink_message.c", "nodes/store_import.c"}),
 )
 
 
