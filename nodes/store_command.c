@@ -1,4 +1,5 @@
 /* The command that looks after a store. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -81,6 +82,18 @@ static enum status sync_parent(const char *directory, struct error *error)
     return status;
 }
 
+/* What a failed import left: a directory of files. */
+static void remove_part(const char *part)
+{
+    DIR *directory = opendir(part);
+    if (directory == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(directory)) != NULL;)
+        (void)unlinkat(dirfd(directory), entry->d_name, 0); /* not "." and "..": they are directories */
+    closedir(directory);
+    (void)rmdir(part);
+}
+
 /* Made beside its place and then renamed: so DIRECTORY is never half a store. */
 static enum status import(const char *directory, struct error *error)
 {
@@ -93,10 +106,14 @@ static enum status import(const char *directory, struct error *error)
     if (asprintf(&part, "%.*s.part", (int)length, directory) < 0)
         return error_set(error, STATUS_SYSTEM, "no memory for a name");
     enum status status;
-    if (access(part, F_OK) == 0)
-        status = error_set(error, STATUS_USAGE, "%s is there: an import that failed left it; remove it", part);
-    else
+    if (access(part, F_OK) == 0) {
+        status =
+            error_set(error, STATUS_USAGE, "%s is there: another import makes it, or was killed; then remove it", part);
+    } else {
         status = import_into(part, directory, error);
+        if (status != STATUS_OK)
+            remove_part(part);
+    }
     if (status == STATUS_OK)
         status = sync_parent(directory, error);
     free(part);
