@@ -118,6 +118,19 @@ enum status store_sync(struct store *store, struct error *error) MUST_USE;
 
 /* ---- upkeep, for tools ---- */
 
+/* All reading up to store_end_snapshot sees the store as it is now, whatever another process does to it meanwhile.
+ * While a snapshot lasts, the store's log grows: not for long. */
+enum status store_begin_snapshot(struct store *store, struct error *error) MUST_USE;
+void store_end_snapshot(struct store *store);
+
+/* A queue's counts, as store_find_queue gives them, but without a look at whether its rows fit together. */
+void store_count_queue(struct store *store, uint32_t queue, struct store_queue *counts);
+
+/* In a transaction: lets a queue that has had no message begin at another sequence than 1. STATUS_INPUT: it cannot, or
+ * what is to come up to `next_sequence` is more than a queue may have. */
+enum status store_start_queue(struct store *store, uint32_t queue, uint64_t settled_below, uint64_t next_sequence,
+                              struct error *error) MUST_USE;
+
 /* Reads everything and says what is wrong, a line each. *fault_count: how many. */
 enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, struct error *error) MUST_USE;
 /* Gives back to the file system what is not used. Takes time and room for a copy or two of what is used; STATUS_AGAIN
