@@ -149,7 +149,7 @@ bool market_limit_run(void *context, double seconds, double *figures)
 /* ---- a launch ---- */
 
 /* From the start to when the last result came to the sink: that it has drained, the launch says 10 ms later. */
-static int64_t time_launch(const struct market *market, const struct bench_flags *flags)
+int64_t market_launch_ns(const struct market *market, const struct bench_flags *flags)
 {
     millrace_launch *launch = bench_open(flags->count, flags->words);
     int64_t start_ns = bench_now_ns();
@@ -174,7 +174,7 @@ double market_launch_rate(const struct market *market, const struct bench_flags 
     int64_t spent_ns = 0;
     size_t message_count = 0;
     while ((double)spent_ns < seconds * 1e9) {
-        spent_ns += time_launch(market, flags);
+        spent_ns += market_launch_ns(market, flags);
         message_count += market->line_count;
     }
     return (double)message_count / ((double)spent_ns / 1e9);

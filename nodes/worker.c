@@ -68,6 +68,7 @@ static const struct counter worker_counters[] = {
     [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
+    [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
     {0},
 };
 
@@ -94,6 +95,11 @@ static const struct millrace_function *find_function(const struct topology_spec 
         if (strcasecmp(spec->functions[i]->name, name) == 0)
             return spec->functions[i];
     return function_find(name);
+}
+
+static enum guarantee worker_promises(const void *config)
+{
+    return (enum guarantee)((const struct worker_config *)config)->guarantee;
 }
 
 static bool worker_may_block(const struct node_spec *node, const struct topology_spec *spec)
@@ -233,6 +239,7 @@ static enum status worker_open(struct node *node, struct error *error)
     worker->config = node->config;
     worker->call.worker = worker;
     random_seed(&worker->random, worker->config->seed);
+    stats_set(&node->stats->counters[WORKER_WEAKER_LINKS], node->weaker_link_count);
     enum status status = open_function(worker, error);
     if (status == STATUS_OK)
         status = open_inputs(worker, error);
@@ -498,6 +505,7 @@ const struct node_type worker_type = {
     .this_weight = worker_weight,
     .knows_setting = worker_knows_setting,
     .print_more_help = worker_print_more_help,
+    .promises = worker_promises,
     .output_kind = worker_output_kind,
     .check = worker_check,
     .open = worker_open,

@@ -10,7 +10,7 @@
 #include <sys/random.h>
 
 #include "engine/check.h"
-#include "nodes/functions/siphash.h"
+#include "nodes/hash/siphash.h"
 
 #define STATE_MAGIC UINT32_C(0x77737461)
 

@@ -27,7 +27,7 @@
 #include "engine/check.h"
 #include "nodes/functions/id_arena.h"
 #include "nodes/functions/id_set_private.h"
-#include "nodes/functions/siphash.h"
+#include "nodes/hash/siphash.h"
 
 #define SET_MAGIC UINT32_C(0x69647365)
 
