@@ -4,9 +4,28 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "nodes/node_types.h"
+#include "nodes/worker.h"
 
 enum { DISPATCH_BATCH_MAX = 2048 }; /* messages a step */
 static const int64_t ahead_ns = 20 * NS_PER_MS;
+
+/* Which order the consumers keep: replicas of one worker if any does. */
+static void take_order(struct dispatch *dispatch, const struct node *node)
+{
+    const struct node *peer = node->output_count > 1 ? node->outputs[0].peer : NULL;
+    const struct worker_config *config = peer != NULL && peer->type == &worker_type ? peer->config : NULL;
+    if (config == NULL || config->order == ORDER_NONE)
+        return;
+    if (config->order == ORDER_FIFO) {
+        dispatch->active_count = 1;
+        return;
+    }
+    struct error error = {0};
+    dispatch->key = malloc(sizeof *dispatch->key);
+    CHECK(dispatch->key != NULL);
+    CHECK(message_key_open(dispatch->key, config->order_key, &error) == STATUS_OK); /* the worker's check did it, too */
+}
 
 void dispatch_open(struct dispatch *dispatch, struct node *node)
 {
@@ -15,11 +34,14 @@ void dispatch_open(struct dispatch *dispatch, struct node *node)
     for (size_t i = 0; i < node->output_count; i++)
         dispatch->targets[i] = (struct dispatch_target){
             .edge = node->outputs[i].edge, .credit = DISPATCH_AHEAD_MIN, .ahead_max = DISPATCH_AHEAD_MIN};
+    dispatch->active_count = node->output_count;
+    take_order(dispatch, node);
 }
 
 void dispatch_close(struct dispatch *dispatch)
 {
     free(dispatch->targets);
+    free(dispatch->key);
     *dispatch = (struct dispatch){0};
 }
 
@@ -128,7 +150,7 @@ static uint64_t give(struct dispatch *dispatch, struct dispatch_target *target, 
 /* One round: each worker that has room gets its share of what is there. */
 static uint64_t give_round(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
 {
-    size_t count = dispatch->node->output_count;
+    size_t count = dispatch->active_count;
     uint64_t share = (store->message_count + count - 1) / count;
     uint64_t given = 0;
     for (size_t i = 0; i < count && store->message_count > 0; i++) {
@@ -140,12 +162,22 @@ static uint64_t give_round(struct dispatch *dispatch, struct message_store *stor
     return given;
 }
 
+/* The oldest message, if its replica has room. */
+static uint64_t give_by_key(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
+{
+    const struct message *message = message_store_peek(store);
+    size_t index = message_key_choose(dispatch->key, message->text, message->length, dispatch->active_count);
+    struct dispatch_target *target = &dispatch->targets[index];
+    return may_take(target, now_ns) ? give(dispatch, target, store, 1, now_ns) : 0;
+}
+
 uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
 {
     uint64_t given = 0;
     uint64_t round;
     while (store->message_count > 0 && given < DISPATCH_BATCH_MAX && dispatch->node->output_count > 0 &&
-           (round = give_round(dispatch, store, now_ns)) > 0)
+           (round =
+                dispatch->key == NULL ? give_round(dispatch, store, now_ns) : give_by_key(dispatch, store, now_ns)) > 0)
         given += round;
     for (size_t i = 0; i < dispatch->node->output_count; i++)
         edge_flush(dispatch->targets[i].edge);
