@@ -4,9 +4,31 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "nodes/node_types.h"
+#include "nodes/worker.h"
 
 enum { DISPATCH_BATCH_MAX = 2048 }; /* messages a step */
 static const int64_t ahead_ns = 20 * NS_PER_MS;
+
+/* Which order the consumers keep: replicas of one worker if any does. */
+static void take_order(struct dispatch *dispatch, const struct node *node)
+{
+    const struct port *first = NULL; /* consumer */
+    for (size_t i = node->output_count; i-- > 0;)
+        first = node->outputs[i].address == NULL ? &node->outputs[i] : first;
+    const struct node *peer = dispatch->target_count > 1 ? first->peer : NULL;
+    const struct worker_config *config = peer != NULL && peer->type == &worker_type ? peer->config : NULL;
+    if (config == NULL || config->order == ORDER_NONE)
+        return;
+    if (config->order == ORDER_FIFO) {
+        dispatch->active_count = 1;
+        return;
+    }
+    struct error error = {0};
+    dispatch->key = malloc(sizeof *dispatch->key);
+    CHECK(dispatch->key != NULL);
+    CHECK(message_key_open(dispatch->key, config->order_key, &error) == STATUS_OK); /* the worker's check did it, too */
+}
 
 void dispatch_open(struct dispatch *dispatch, struct node *node)
 {
@@ -16,11 +38,14 @@ void dispatch_open(struct dispatch *dispatch, struct node *node)
         if (node->outputs[i].address == NULL)
             dispatch->targets[dispatch->target_count++] = (struct dispatch_target){
                 .edge = node->outputs[i].edge, .credit = DISPATCH_AHEAD_MIN, .ahead_max = DISPATCH_AHEAD_MIN};
+    dispatch->active_count = dispatch->target_count;
+    take_order(dispatch, node);
 }
 
 void dispatch_close(struct dispatch *dispatch)
 {
     free(dispatch->targets);
+    free(dispatch->key);
     *dispatch = (struct dispatch){0};
 }
 
@@ -139,14 +164,14 @@ static uint64_t give(struct dispatch *dispatch, size_t index, struct message_sto
 static size_t next_target(struct dispatch *dispatch)
 {
     size_t index = dispatch->next_target;
-    dispatch->next_target = index + 1 < dispatch->target_count ? index + 1 : 0;
+    dispatch->next_target = index + 1 < dispatch->active_count ? index + 1 : 0;
     return index;
 }
 
 /* One round: each worker that has room gets its share of the `left` oldest. */
 static uint64_t give_round(struct dispatch *dispatch, struct message_store *store, uint64_t left, int64_t now_ns)
 {
-    size_t count = dispatch->target_count;
+    size_t count = dispatch->active_count;
     uint64_t share = (left + count - 1) / count;
     uint64_t given = 0;
     for (size_t i = 0; i < count && given < left; i++) {
@@ -163,6 +188,14 @@ static void flush(struct dispatch *dispatch)
         edge_flush(dispatch->targets[i].edge);
 }
 
+/* The oldest message, if its replica has room. */
+static uint64_t give_by_key(struct dispatch *dispatch, struct message_store *store, int64_t now_ns)
+{
+    const struct message *message = message_store_peek(store);
+    size_t index = message_key_choose(dispatch->key, message->text, message->length, dispatch->active_count);
+    return may_take(&dispatch->targets[index], now_ns) ? give(dispatch, index, store, 1, 1, now_ns) : 0;
+}
+
 uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *store, uint64_t count_max, int64_t now_ns)
 {
     uint64_t given = 0;
@@ -171,7 +204,8 @@ uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *stor
         uint64_t left = count_max - given < store->message_count ? count_max - given : store->message_count;
         if (left == 0)
             break;
-        round = give_round(dispatch, store, left, now_ns);
+        round = dispatch->key == NULL ? give_round(dispatch, store, left, now_ns)
+                                      : give_by_key(dispatch, store, now_ns);
         given += round;
     }
     flush(dispatch);
@@ -180,8 +214,10 @@ uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *stor
 
 bool dispatch_message(struct dispatch *dispatch, const void *text, uint32_t length, int64_t put_ns, int64_t now_ns)
 {
-    for (size_t i = 0; i < dispatch->target_count; i++) {
-        size_t index = next_target(dispatch);
+    for (size_t i = 0; i < dispatch->active_count; i++) {
+        size_t index = dispatch->key == NULL
+                           ? next_target(dispatch)
+                           : message_key_choose(dispatch->key, text, length, dispatch->active_count);
         if (!may_take(&dispatch->targets[index], now_ns))
             continue;
         edge_emit(dispatch->targets[index].edge, text, length, put_ns);

@@ -4,12 +4,18 @@
  * Workers ask for messages by having room. How much a worker may hold in advance follows how fast it has been: what it
  * does in some 20 ms, at least DISPATCH_AHEAD_MIN messages. So a fast worker gets full blocks, a slow one does not sit
  * on messages that another could do, and a stop finds little under way.
+ *
+ * Where the consumers are replicas that keep an order (--order of a worker): `key`: each message goes to the replica
+ * that its key chooses (message_key.h), one by one, copied; while that one has no room, those behind it wait as well,
+ * for the queue stays a FIFO. `fifo`: one replica, the first, gets all; the others stand by. A worker's check has seen
+ * to it that nobody else in the launch takes from the queue.
  */
 #ifndef NODES_DISPATCH_H
 #define NODES_DISPATCH_H
 
 #include "engine/message_store.h"
 #include "engine/node.h"
+#include "nodes/message_key.h"
 
 enum { DISPATCH_AHEAD_MIN = 32 };
 
@@ -28,6 +34,8 @@ struct dispatch {
     struct node *node;
     struct dispatch_target *targets; /* one a consumer in the launch: the node's outputs that have no address */
     size_t target_count;
+    size_t active_count;     /* so many of them, the first, get messages */
+    struct message_key *key; /* chooses the target; NULL: whoever has room */
     dispatch_handed *handed; /* NULL: what was handed over counts as out at once */
     void *context;
     size_t next_target;

@@ -13,6 +13,7 @@
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/node_types.h"
+#include "nodes/worker_order.h"
 
 #define WORKER(member) offsetof(struct worker_config, member)
 
@@ -168,6 +169,9 @@ static enum status worker_check(const struct node_spec *node, const struct topol
     }
     if (config->dead_letter.count > 1)
         return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
+    enum status status = worker_check_order(config, spec, error);
+    if (status != STATUS_OK)
+        return status;
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
     return read_settings(config, function, values, error);
 }
