@@ -3,7 +3,8 @@
 
 # The one list of packages. Names are the same in Debian 12 and 13.
 packages_to_build='build-essential cmake ninja-build pkgconf
-    libck-dev libcjson-dev libcurl4-openssl-dev libmd-dev libcmocka-dev
+    libck-dev libcjson-dev libcurl4-openssl-dev libmd-dev libbsd-dev libsqlite3-dev libxxhash-dev
+    libcmocka-dev
     systemtap-sdt-dev'
 packages_to_test='clang clang-format clang-tidy python3'
 # Other software that bench/run measures beside ours. Nothing needs it.

@@ -109,13 +109,20 @@ static void ignore_count(struct millrace_call *call, unsigned index, uint64_t n)
     (void)n;
 }
 
+static int keep_nothing(struct millrace_call *call)
+{
+    (void)call;
+    return 0;
+}
+
 bool market_limit_run(void *context, double seconds, double *figures)
 {
     static const struct millrace_host host = {.abi_version = MILLRACE_FUNCTION_ABI,
                                               .struct_bytes = sizeof(struct millrace_host),
                                               .emit = drop,
                                               .fail = refuse,
-                                              .count = ignore_count};
+                                              .count = ignore_count,
+                                              .keeps_state = keep_nothing};
     const struct market *market = context;
     const struct millrace_function *function = &function_market_spread;
     int64_t spent_ns = 0;
@@ -126,7 +133,7 @@ bool market_limit_run(void *context, double seconds, double *figures)
         char why[256] = "";
         void *state; /* of a new day: the old one knows all order ids */
         if (function_settings_default(function, values, &error) != STATUS_OK ||
-            function->open(&state, values, why, sizeof why) != 0)
+            function->open(&state, values, &host, NULL, why, sizeof why) != 0)
             bench_fail("%s%s", error.text, why);
         int64_t start_ns = bench_now_ns();
         for (size_t i = 0; i < market->line_count; i++)
@@ -142,7 +149,7 @@ bool market_limit_run(void *context, double seconds, double *figures)
 /* ---- a launch ---- */
 
 /* From the start to when the last result came to the sink: that it has drained, the launch says 10 ms later. */
-static int64_t time_launch(const struct market *market, const struct bench_flags *flags)
+int64_t market_launch_ns(const struct market *market, const struct bench_flags *flags)
 {
     millrace_launch *launch = bench_open(flags->count, flags->words);
     int64_t start_ns = bench_now_ns();
@@ -167,7 +174,7 @@ double market_launch_rate(const struct market *market, const struct bench_flags 
     int64_t spent_ns = 0;
     size_t message_count = 0;
     while ((double)spent_ns < seconds * 1e9) {
-        spent_ns += time_launch(market, flags);
+        spent_ns += market_launch_ns(market, flags);
         message_count += market->line_count;
     }
     return (double)message_count / ((double)spent_ns / 1e9);

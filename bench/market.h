@@ -38,6 +38,9 @@ void market_close(struct market *market);
  * through the marketspread function, whose output is dropped. The figure is messages a second. */
 bool market_limit_run(void *context, double seconds, double *figures);
 
+/* Runs the launch of `flags` once; returns how long it took from its start to the last result at the sink. */
+int64_t market_launch_ns(const struct market *market, const struct bench_flags *flags);
+
 /* Runs the launch of `flags`, which feeds the market's files to the sink named "sink", from its start to the last
  * result at the sink, again and again until `seconds` are over; returns messages a second. */
 double market_launch_rate(const struct market *market, const struct bench_flags *flags, double seconds);

@@ -66,11 +66,9 @@ static size_t redis_answer_bytes(const char *data, size_t length)
 
 /* ---- NATS ---- */
 
-/* Waits for the answer to its last word, so that nothing of it is among the answers that are counted. */
-static void nats_greet(int fd)
+/* Says `words` and waits for `last`, so that nothing of it is among the answers that are counted. */
+static void nats_say(int fd, const char *words, const char *last)
 {
-    static const char words[] = "CONNECT {\"verbose\":false}\r\nSUB q 1\r\nCONNECT {\"verbose\":true}\r\nPING\r\n";
-    static const char last[] = "PONG\r\n";
     char heard[4096] = "";
     size_t length = 0;
     if (send(fd, words, strlen(words), MSG_NOSIGNAL) != (ssize_t)strlen(words))
@@ -81,6 +79,11 @@ static void nats_greet(int fd)
             bench_fail("nats-server answers no greeting");
         length += (size_t)result;
     }
+}
+
+static void nats_greet(int fd)
+{
+    nats_say(fd, "CONNECT {\"verbose\":false}\r\nSUB q 1\r\nCONNECT {\"verbose\":true}\r\nPING\r\n", "PONG\r\n");
 }
 
 static size_t nats_put(char *text, size_t room, unsigned text_bytes)
@@ -118,7 +121,28 @@ static size_t nats_answer_bytes(const char *data, size_t length)
     return length - line_bytes >= text_bytes + 2 ? line_bytes + text_bytes + 2 : 0;
 }
 
+/* ---- NATS JetStream ---- */
+
+/* Makes the stream, whose answer comes to the same inbox as the acknowledgements that are counted. */
+static void jetstream_greet(int fd)
+{
+    static const char stream[] = "{\"name\":\"S\",\"subjects\":[\"q\"],\"storage\":\"file\"}";
+    char words[512];
+    snprintf(words, sizeof words,
+             "CONNECT {\"verbose\":false}\r\nSUB made 1\r\nPUB $JS.API.STREAM.CREATE.S made %zu\r\n%s\r\n",
+             strlen(stream), stream);
+    nats_say(fd, words, "}\r\n");
+    nats_say(fd, "UNSUB 1\r\nSUB inbox 2\r\nPING\r\n", "PONG\r\n");
+}
+
+static size_t jetstream_put(char *text, size_t room, unsigned text_bytes)
+{
+    return (size_t)snprintf(text, room, "PUB q inbox %u\r\n%0*d\r\n", text_bytes, (int)text_bytes, 0);
+}
+
 const struct tcp_words tcp_words_frames = {.put = frame_put, .get = frame_get, .answer_bytes = frame_bytes};
 const struct tcp_words tcp_words_redis = {.put = redis_put, .get = redis_get, .answer_bytes = redis_answer_bytes};
 const struct tcp_words tcp_words_nats = {
     .greet = nats_greet, .put = nats_put, .get = nats_get, .answer_bytes = nats_answer_bytes};
+const struct tcp_words tcp_words_jetstream = {
+    .greet = jetstream_greet, .put = jetstream_put, .get = nats_get, .answer_bytes = nats_answer_bytes};

@@ -17,8 +17,9 @@ struct tcp_words {
     size_t (*answer_bytes)(const char *data, size_t length);
 };
 
-extern const struct tcp_words tcp_words_frames; /* LHHTTT: PUT and GET */
-extern const struct tcp_words tcp_words_redis;  /* LPUSH and RPOP */
-extern const struct tcp_words tcp_words_nats;   /* PUB, acknowledged, to what the connection itself subscribes to */
+extern const struct tcp_words tcp_words_frames;    /* LHHTTT: PUT and GET */
+extern const struct tcp_words tcp_words_redis;     /* LPUSH and RPOP */
+extern const struct tcp_words tcp_words_nats;      /* PUB, acknowledged, to what the connection itself subscribes to */
+extern const struct tcp_words tcp_words_jetstream; /* PUB to a stream that is kept in files, acknowledged by it */
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/guarantee_check.h"
 #include "engine/launch.h"
 #include "engine/log.h"
 #include "engine/topology_spec.h"
@@ -31,7 +32,7 @@ static void print_overview(FILE *out, const struct catalog *catalog)
 {
     fputs("millrace: a stream processor for one machine\n\n"
           "  millrace run [LAUNCH FLAGS] [DEFAULTS] --TYPE FLAGS --TYPE FLAGS ...   one launch of many nodes\n"
-          "  millrace check [--dot] ARGUMENTS OF run                               validate, show the wiring\n"
+          "  millrace check [--dot|--explain] ARGUMENTS OF run                     validate, show the wiring\n"
           "  millrace TYPE FLAGS                                                   one node alone\n\n"
           "Node types:\n",
           out);
@@ -95,10 +96,12 @@ static int help(const struct catalog *catalog, const char *word)
     } else if (strcmp(word, "run") == 0) {
         print_run_help(stdout, catalog);
     } else if (strcmp(word, "check") == 0) {
-        fputs(
-            "millrace check [--dot] ARGUMENTS OF run\n\nFinds the mistakes of a launch without starting it and prints "
-            "which node is joined to which, as text or for\nGraphviz.\n\n",
-            stdout);
+        fputs("millrace check [--dot|--explain] ARGUMENTS OF run\n\nFinds the mistakes of a launch without starting it "
+              "and "
+              "prints which node is joined to which, as text or for\nGraphviz (--dot); or what each way through it "
+              "survives "
+              "(--explain): a lost datagram, a killed worker, a killed\nengine, a power cut.\n\n",
+              stdout);
         print_run_help(stdout, catalog);
     } else if (type != NULL) {
         printf("millrace %s FLAGS\n", type->name);
@@ -176,12 +179,17 @@ static int check(const struct catalog *catalog, int count, char **arguments)
     struct topology *topology;
     struct error error = {0};
     bool dot = count > 0 && strcmp(arguments[0], "--dot") == 0;
-    if (parse(&spec, catalog, NULL, count - dot, arguments + dot, &error) != STATUS_OK)
+    bool explain = count > 0 && strcmp(arguments[0], "--explain") == 0;
+    int own = dot || explain ? 1 : 0;
+    if (parse(&spec, catalog, NULL, count - own, arguments + own, &error) != STATUS_OK)
         return fail(&error);
     enum status status = topology_open(&topology, &spec, catalog, true, &error);
     if (status == STATUS_OK) {
-        (dot ? wiring_print_dot : wiring_print)(stdout, topology_wiring(topology), &spec);
-        if (!dot)
+        if (explain)
+            guarantee_explain(stdout, &spec, topology_wiring(topology));
+        else
+            (dot ? wiring_print_dot : wiring_print)(stdout, topology_wiring(topology), &spec);
+        if (!dot && !explain)
             placement_print(stdout, topology_placement(topology), &spec);
         topology_close(&topology);
     }

@@ -18,6 +18,7 @@
 
 #include "engine/address.h"
 #include "engine/edge.h"
+#include "engine/guarantee.h"
 #include "engine/log.h"
 #include "engine/options.h"
 #include "engine/stats.h"
@@ -80,6 +81,12 @@ struct node_type {
      * NULL: no. */
     bool (*is_durable)(const struct node_spec *node, const struct topology_spec *spec);
 
+    /* What it promises for each message that it takes. Pure. NULL: at most once. */
+    enum guarantee (*promises)(const void *config);
+
+    /* How messages rest in it. Pure. NULL: none do. */
+    struct carriage (*carries)(const void *config);
+
     /* Whether what the node holds knows this option, one of ROLE_SETTING: as a default it goes only to those that do.
      * Pure. NULL: it has no such options. */
     bool (*knows_setting)(const void *config, const struct option *option);
@@ -141,9 +148,10 @@ struct node {
      */
     const _Atomic int *stop_phase;
     bool rehearsal;
-    bool on_cycle;           /* what it emits may come back to it through rings */
-    bool durable;            /* its type says is_durable: on the thread of `journal` */
-    struct journal *journal; /* the launch's; NULL: it has no store */
+    bool on_cycle;            /* what it emits may come back to it through rings */
+    bool durable;             /* its type says is_durable: on the thread of `journal` */
+    struct journal *journal;  /* the launch's; NULL: it has no store */
+    size_t weaker_link_count; /* links that carry less than it promises, allowed by --allow-weaker */
     /* The durable thread's: it holds what it may hold, and durable workers that feed it are to take no input. */
     bool refuses_input;
 

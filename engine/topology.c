@@ -10,6 +10,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/cpu_list.h"
+#include "engine/guarantee_check.h"
 #include "engine/node_loop.h"
 #include "engine/placement.h"
 
@@ -222,6 +223,24 @@ static struct topology *allocate(const struct topology_spec *spec, const struct 
     return topology;
 }
 
+/* What --allow-weaker lets pass is counted before the workers open, and said when their logs are. */
+static void count_weak_links(struct topology *topology)
+{
+    struct weak_link weak;
+    for (size_t from = 0; guarantee_next_weak(topology->spec, &topology->wiring, &from, &weak);)
+        topology->nodes[weak.worker].weaker_link_count++;
+}
+
+static void warn_of_weak_links(const struct topology *topology)
+{
+    struct weak_link weak;
+    for (size_t from = 0; guarantee_next_weak(topology->spec, &topology->wiring, &from, &weak);) {
+        char text[ERROR_TEXT_BYTES];
+        guarantee_weak_text(text, sizeof text, topology->spec, &weak);
+        log_line(topology->nodes[weak.worker].log, LOG_WARN, "%s; --allow-weaker lets it pass", text);
+    }
+}
+
 static enum status open_nodes(struct topology *topology, struct error *error)
 {
     for (size_t i = 0; i < topology->node_count; i++) {
@@ -237,6 +256,7 @@ static enum status open_nodes(struct topology *topology, struct error *error)
             return status;
         }
     }
+    warn_of_weak_links(topology);
     return STATUS_OK;
 }
 
@@ -261,6 +281,8 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
     enum status status = check_processors(spec, error);
     if (status == STATUS_OK)
         status = wiring_make(&topology->wiring, spec, error);
+    if (status == STATUS_OK && (status = guarantee_check(spec, &topology->wiring, error)) != STATUS_OK)
+        wiring_free(&topology->wiring);
     if (status == STATUS_OK) {
         topology->node_count = topology->wiring.node_count;
         topology->nodes = aligned_array(topology->node_count, sizeof *topology->nodes);
@@ -274,6 +296,7 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
         make_edges(topology);
         for (size_t i = 0; i < topology->node_count; i++)
             prepare_node(topology, i, rehearsal);
+        count_weak_links(topology);
         for (size_t i = 0; i < topology->placement.thread_count; i++)
             prepare_loop(topology, i);
         status = topology->event_fd >= 0 ? open_nodes(topology, error)

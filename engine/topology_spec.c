@@ -179,6 +179,9 @@ static enum status split(struct scopes *scopes, struct launch_options *launch, c
             return unknown_flag(catalog, scope->type, &argument, error);
         enum status status = read_argument(option, count, texts, &i, &argument, error);
         if (status == STATUS_OK && launch_option != NULL) {
+            if (strcmp(option->name, "store") == 0 && launch->store != NULL)
+                return error_set(error, STATUS_USAGE, "--store: '%s' and '%s': a launch has one store", launch->store,
+                                 argument.value);
             status = options_set(option, launch, argument.value, true, error);
         } else if (status == STATUS_OK) {
             scope->arguments = realloc(scope->arguments, (scope->count + 1) * sizeof *scope->arguments);

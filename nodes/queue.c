@@ -439,6 +439,17 @@ static void queue_close(struct node *node)
     message_store_free(&queue->store);
 }
 
+static struct carriage queue_carries(const void *queue_config)
+{
+    const struct queue_config *config = queue_config;
+    return (struct carriage){
+        .durability = (enum durability)config->durability,
+        .spills = config->overflow == OVERFLOW_SPILL,
+        .drops = config->overflow == OVERFLOW_DROP_OLDEST || config->overflow == OVERFLOW_DROP_NEWEST ||
+                 config->age_max_ns > 0,
+    };
+}
+
 const struct node_type queue_type = {
     .name = "mq",
     .title = "Messagequeue",
@@ -449,6 +460,7 @@ const struct node_type queue_type = {
     .state_bytes = sizeof(struct queue),
     .serves = LINK_PUT | LINK_GET,
     .reports = true,
+    .carries = queue_carries,
     .open = queue_open,
     .step = queue_step,
     .close = queue_close,

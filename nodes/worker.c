@@ -49,6 +49,8 @@ static const struct option worker_options[] = {
      .help = "a queue for messages that the function refused", .role = ROLE_OUTPUT},
     {"max-message", OPTION_BYTES, WORKER(message_bytes_max), "16M", 1, 1 << 30, .value_name = "BYTES",
      .help = "the longest message it takes over TCP"},
+    {"max-state", OPTION_BYTES, WORKER(state_bytes_max), "4G", 1024, 1e15, .value_name = "BYTES",
+     .help = "how much memory the function's keyed state may take"},
     {"set", OPTION_TEXTS, WORKER(settings), .value_name = "NAME=VALUE",
      .help = "sets something for the function, such as one that an embedding program brings"},
     /* Of our own functions: a flag for each setting. */
@@ -66,6 +68,7 @@ static const struct counter worker_counters[] = {
     [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
+    [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
     {0},
 };
 
@@ -92,6 +95,11 @@ static const struct millrace_function *find_function(const struct topology_spec 
         if (strcasecmp(spec->functions[i]->name, name) == 0)
             return spec->functions[i];
     return function_find(name);
+}
+
+static enum guarantee worker_promises(const void *config)
+{
+    return (enum guarantee)((const struct worker_config *)config)->guarantee;
 }
 
 static bool worker_may_block(const struct node_spec *node, const struct topology_spec *spec)
@@ -173,10 +181,9 @@ static enum status open_function(struct worker *worker, struct error *error)
     enum status status = read_settings(worker->config, worker->function, values, error);
     if (status != STATUS_OK)
         return status;
-    char why[256] = "";
-    if (worker->function->open != NULL && worker->function->open(&worker->function_state, values, why, sizeof why) != 0)
-        return error_set(error, STATUS_SYSTEM, "function %s: %s", worker->function->name, why);
-    worker->function_open = true;
+    status = worker_open_function(worker, values, error);
+    if (status != STATUS_OK)
+        return status;
     node->function_title = worker->function->title;
     node->stats->extra_names = worker->function->counter_names;
     for (const char *const *name = worker->function->counter_names; name != NULL && *name != NULL; name++)
@@ -232,6 +239,7 @@ static enum status worker_open(struct node *node, struct error *error)
     worker->config = node->config;
     worker->call.worker = worker;
     random_seed(&worker->random, worker->config->seed);
+    stats_set(&node->stats->counters[WORKER_WEAKER_LINKS], node->weaker_link_count);
     enum status status = open_function(worker, error);
     if (status == STATUS_OK)
         status = open_inputs(worker, error);
@@ -481,6 +489,7 @@ static void worker_close(struct node *node)
     free(worker->outlets);
     if (worker->function_open && worker->function->close != NULL)
         worker->function->close(worker->function_state);
+    worker_state_close(&worker->keyed_state);
 }
 
 const struct node_type worker_type = {
@@ -496,6 +505,7 @@ const struct node_type worker_type = {
     .this_weight = worker_weight,
     .knows_setting = worker_knows_setting,
     .print_more_help = worker_print_more_help,
+    .promises = worker_promises,
     .output_kind = worker_output_kind,
     .check = worker_check,
     .open = worker_open,

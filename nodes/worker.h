@@ -12,6 +12,7 @@
 #include "engine/random.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
+#include "nodes/worker_state.h"
 
 enum worker_route { ROUTE_CHOICE, ROUTE_RANDOM, ROUTE_ROUND_ROBIN, ROUTE_BROADCAST };
 enum worker_order { ORDER_NONE, ORDER_KEY, ORDER_FIFO };
@@ -31,6 +32,7 @@ struct worker_config {
     uint64_t seed;
     uint64_t replica_count;
     uint64_t message_bytes_max;
+    uint64_t state_bytes_max;
     /* Settings of the function: NAME=VALUE, and those that have a flag of their own (NULL: not given). */
     struct text_list settings;
     const char *orders_limit;
@@ -46,6 +48,7 @@ enum worker_counter {
     WORKER_RESENT,
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
+    WORKER_WEAKER_LINKS,
     WORKER_COUNTER_COUNT,
 };
 
@@ -71,6 +74,10 @@ struct worker {
     const struct millrace_function *function;
     void *function_state;
     bool function_open;
+    bool opening;                     /* the function's open goes on */
+    struct worker_state *keyed_state; /* what the function puts there */
+    /* Who keeps it; set before the function is opened. `put` NULL: nobody. */
+    struct worker_state_keeper state_keeper;
     struct worker_input *inputs;
     size_t input_count;
     size_t next_input;
@@ -92,6 +99,10 @@ struct worker {
 
 /* Applies the function to one message; what it emits goes to the outlets, an error to the log and the dead letters. */
 void worker_apply(struct worker *worker, const void *text, uint32_t length);
+
+/* Opens the function and its keyed state. Where the state is kept, worker->state_keeper is set before. */
+enum status worker_open_function(struct worker *worker, const struct millrace_value *values,
+                                 struct error *error) MUST_USE;
 
 /* Says how many errors of the last second were not logged. */
 void worker_tell_unlogged(struct worker *worker);

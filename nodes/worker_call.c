@@ -59,13 +59,88 @@ static void host_count(struct millrace_call *call, unsigned index, uint64_t n)
         stats_add(&stats->counters[WORKER_COUNTER_COUNT + index], n);
 }
 
+/* ---- the keyed state ---- */
+
+static int host_keeps_state(struct millrace_call *call)
+{
+    return worker_state_is_kept(call->worker->keyed_state);
+}
+
+/* Whether the function may read its state now. */
+static bool may_read(struct millrace_call *call)
+{
+    bool loads = (call->worker->function->flags & MILLRACE_FUNCTION_LOADS_STATE) != 0;
+    if (loads)
+        host_fail(call, "the function reads its state, which it said it does when it is opened only");
+    return !loads;
+}
+
+static int host_state_get(struct millrace_call *call, const void *key, size_t key_length, const void **value,
+                          size_t *value_length)
+{
+    return may_read(call) && worker_state_get(call->worker->keyed_state, key, key_length, value, value_length);
+}
+
+static int host_state_put(struct millrace_call *call, const void *key, size_t key_length, const void *value,
+                          size_t value_length)
+{
+    struct error error = {0};
+    if (worker_state_put(call->worker->keyed_state, key, key_length, value, value_length, &error) == STATUS_OK)
+        return 0;
+    host_fail(call, "%s", error.text);
+    return -1;
+}
+
+static void host_state_remove(struct millrace_call *call, const void *key, size_t key_length)
+{
+    worker_state_remove(call->worker->keyed_state, key, key_length);
+}
+
+static void host_state_each(struct millrace_call *call, const void *prefix, size_t prefix_length,
+                            millrace_pair_visit *visit, void *context)
+{
+    struct error error = {0};
+    if (!call->worker->opening && !may_read(call))
+        return;
+    if (worker_state_each(call->worker->keyed_state, prefix, prefix_length, visit, context, &error) != STATUS_OK)
+        host_fail(call, "%s", error.text);
+}
+
 static const struct millrace_host host = {
     .abi_version = MILLRACE_FUNCTION_ABI,
     .struct_bytes = sizeof(struct millrace_host),
     .emit = host_emit,
     .fail = host_fail,
     .count = host_count,
+    .keeps_state = host_keeps_state,
+    .state_get = host_state_get,
+    .state_put = host_state_put,
+    .state_remove = host_state_remove,
+    .state_each = host_state_each,
 };
+
+enum status worker_open_function(struct worker *worker, const struct millrace_value *values, struct error *error)
+{
+    const struct millrace_function *function = worker->function;
+    const struct worker_state_settings settings = {
+        .keeper = worker->state_keeper.put != NULL ? &worker->state_keeper : NULL,
+        .loads = (function->flags & MILLRACE_FUNCTION_LOADS_STATE) != 0,
+        .memory_bytes_max = worker->config->state_bytes_max,
+    };
+    enum status status = worker_state_open(&worker->keyed_state, &settings, error);
+    if (status != STATUS_OK)
+        return status;
+    struct millrace_call *call = &worker->call;
+    char why[256] = "";
+    worker->opening = true;
+    int opened =
+        function->open == NULL ? 0 : function->open(&worker->function_state, values, &host, call, why, sizeof why);
+    worker->opening = false;
+    worker->function_open = opened == 0;
+    if (opened == 0 && !call->failed)
+        return STATUS_OK;
+    return error_set(error, STATUS_SYSTEM, "function %s: %s", function->name, call->failed ? call->why : why);
+}
 
 void worker_tell_unlogged(struct worker *worker)
 {

@@ -17,14 +17,17 @@
 #include "bench/sockets.h"
 #include "bench/support.h"
 
-/* Where a command has its port. */
+/* Where a command has its port, and its directory. */
 static const char port_place[] = "PORT";
+static const char directory_place[] = "DIRECTORY";
 
 const char *const peer_redis[] = {
     "redis-server", "--port", port_place, "--bind",      "127.0.0.1", "--save",      "",  "--appendonly",
     "no",           "--dir",  "/",        "--daemonize", "no",        "--databases", "1", NULL,
 };
 const char *const peer_nats[] = {"nats-server", "--addr", "127.0.0.1", "--port", port_place, NULL};
+const char *const peer_jetstream[] = {"nats-server", "--addr",      "127.0.0.1",     "--port", port_place,
+                                      "--jetstream", "--store_dir", directory_place, NULL};
 
 enum { ARGUMENT_COUNT_MAX = 24 };
 
@@ -33,15 +36,21 @@ struct peer_server {
     pid_t pid;
 };
 
+static const char *word_of(const char *word, const char *port, const char *directory)
+{
+    return word == port_place ? port : word == directory_place ? directory : word;
+}
+
 /* False: not installed. What it says goes nowhere. */
-static bool start(struct peer_server *server, const char *const *command, const struct sockaddr_in *address)
+static bool start(struct peer_server *server, const char *const *command, const char *directory,
+                  const struct sockaddr_in *address)
 {
     char port[8];
     char *arguments[ARGUMENT_COUNT_MAX] = {NULL};
     posix_spawn_file_actions_t actions;
     snprintf(port, sizeof port, "%u", ntohs(address->sin_port));
     for (size_t i = 0; command[i] != NULL && i + 1 < ARGUMENT_COUNT_MAX; i++)
-        if ((arguments[i] = strdup(command[i] == port_place ? port : command[i])) == NULL)
+        if ((arguments[i] = strdup(word_of(command[i], port, directory))) == NULL)
             bench_fail("no memory");
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
@@ -68,12 +77,17 @@ static void wait_until_it_listens(const struct peer_server *server, const struct
 
 struct peer_server *peer_server_open(const char *const *command, struct sockaddr_in *address)
 {
+    return peer_server_open_in(command, "/", address);
+}
+
+struct peer_server *peer_server_open_in(const char *const *command, const char *directory, struct sockaddr_in *address)
+{
     struct peer_server *server = calloc(1, sizeof *server);
     if (server == NULL || command[0] == NULL)
         bench_fail("no memory, or no command");
     server->name = command[0];
     bench_socket_free_port(SOCK_STREAM, address);
-    if (!start(server, command, address)) {
+    if (!start(server, command, directory, address)) {
         free(server);
         return NULL;
     }

@@ -85,8 +85,11 @@ static void double_apply(void *state, const struct millrace_host *host, struct m
     }
 }
 
-static int double_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
+static int double_open(void **state, const struct millrace_value *values, const struct millrace_host *host,
+                       struct millrace_call *call, char *why, size_t why_bytes)
 {
+    (void)host;
+    (void)call;
     (void)values;
     struct text *text = calloc(1, sizeof *text);
     if (text == NULL) {

@@ -59,9 +59,12 @@ static void fix_router_apply(void *state, const struct millrace_host *host, stru
     host->emit(call, choose(state, &message), data, length);
 }
 
-static int fix_router_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
+static int fix_router_open(void **state, const struct millrace_value *values, const struct millrace_host *host,
+                           struct millrace_call *call, char *why, size_t why_bytes)
 {
     (void)values;
+    (void)host;
+    (void)call;
     *state = calloc(1, sizeof(struct fix_router));
     if (*state != NULL)
         return 0;

@@ -27,7 +27,7 @@
 #include "engine/check.h"
 #include "nodes/functions/id_arena.h"
 #include "nodes/functions/id_set_private.h"
-#include "nodes/functions/siphash.h"
+#include "nodes/hash/siphash.h"
 
 #define SET_MAGIC UINT32_C(0x69647365)
 
@@ -78,6 +78,8 @@ struct id_set {
     unsigned generation;                          /* the one that grows; the one before is known too */
     uint64_t generation_counts[GENERATION_COUNT]; /* 0 for those that are not alive */
     uint64_t forgotten_count;
+    uint64_t generation_number; /* of the one that grows, counted without end */
+    uint64_t added_generation;  /* that of the id that was added last */
     size_t clean_count; /* so many entries' segments have been cleaned since the last generation was forgotten */
 
     void **regions; /* what segments are cut from */
@@ -505,7 +507,24 @@ static void turn_generation(struct id_set *set)
     set->generation_counts[forgotten] = 0;
     id_arena_forget(&set->arena, forgotten);
     set->generation = (set->generation + 1) % GENERATION_COUNT;
+    set->generation_number++;
     set->clean_count = 0;
+}
+
+uint64_t id_set_added_generation(const struct id_set *set)
+{
+    return set->added_generation;
+}
+
+void id_set_begin_generation(struct id_set *set, uint64_t generation)
+{
+    CHECK_MAGIC(set, SET_MAGIC);
+    if (generation <= set->generation_number)
+        return;
+    /* Two forget all that is known. */
+    for (uint64_t i = generation - set->generation_number < 2 ? 1 : 0; i < 2; i++)
+        turn_generation(set);
+    set->generation_number = generation;
 }
 
 /* What each added id owes: its share of the cleaning, and a new generation when its own is full. */
@@ -544,6 +563,7 @@ static enum status fill_slot(struct id_set *set, struct slot *slot, const struct
     slot->words[0] = key->words[0];
     slot->words[1] = key->words[1] | place | (uint64_t)set->generation << GENERATION_SHIFT;
     set->generation_counts[set->generation]++;
+    set->added_generation = set->generation_number;
     return STATUS_OK;
 }
 

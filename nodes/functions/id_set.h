@@ -76,6 +76,15 @@ bool id_set_has(const struct id_set *set, const struct id_key *key);
  */
 enum status id_set_add(struct id_set *set, const struct id_key *key, bool *added, struct error *error) MUST_USE;
 
+/*
+ * For who keeps the ids elsewhere. Generations are numbered from 0, one after the other; a set that refuses begins
+ * none by itself. id_set_added_generation: of the id that was added last. id_set_begin_generation: ends the one that
+ * grows, and as many as it takes, until `generation` does; nothing where it is that one or an older one. So ids that
+ * are added again by the order of their generations leave the set as it was.
+ */
+uint64_t id_set_added_generation(const struct id_set *set);
+void id_set_begin_generation(struct id_set *set, uint64_t generation);
+
 /* How many ids are known, how many have been forgotten since the set was opened, and what the set has from the system:
  * slots, directory, long ids. */
 uint64_t id_set_count(const struct id_set *set);

@@ -19,7 +19,7 @@
 #include <sys/random.h>
 
 #include "engine/check.h"
-#include "nodes/functions/siphash.h"
+#include "nodes/hash/siphash.h"
 
 #define TABLE_MAGIC UINT32_C(0x6b746162)
 

@@ -6,6 +6,8 @@
  * orders are remembered, as many as --orders-limit says. Beyond that the oldest are forgotten, unless --orders-full
  * says otherwise: FIX 4.2 asks for ids that differ within a trading day, so a feed that runs for months uses them
  * again, and a worker that stopped taking orders would be worse than one that no longer knows those of last week.
+ *
+ * A worker that keeps the state keeps both (market_state.h).
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include "nodes/functions/fix.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/functions/id_set.h"
+#include "nodes/functions/market_state.h"
 #include "nodes/functions/symbol_table.h"
 #include "nodes/text/decimal.h"
 #include "nodes/text/json_text.h"
@@ -58,7 +61,8 @@ struct reading {
 struct market_spread {
     struct symbol_table *symbols; /* a symbol is here once it had a quote */
     struct id_set *order_ids;     /* accepted ones */
-    struct text output;           /* reused */
+    struct market_state kept;
+    struct text output; /* reused */
     struct reading ahead[MILLRACE_LOOK_AHEAD_MAX];
     size_t ahead_count;
     size_t ahead_next;
@@ -137,14 +141,25 @@ static void handle_quote(const struct context *context, const struct fix_message
         context->host->fail(context->call, "tag 132 (bid) and tag 133 (offer) have a middle of 0");
         return;
     }
+    const struct fix_view name = message->fields[FIX_SYMBOL];
+    const bool keeps = context->state->kept.keeps;
+    if (keeps && name.length > MARKET_SYMBOL_BYTES_MAX) {
+        context->host->fail(context->call, "tag 55 (symbol) cannot be kept: it is longer than %d bytes",
+                            MARKET_SYMBOL_BYTES_MAX);
+        return;
+    }
+    const bool is_new = keeps && symbol_table_find(context->state->symbols, message, name) == NULL;
     struct error error = {0};
     struct symbol_state *symbol;
-    if (symbol_table_add(context->state->symbols, message, message->fields[FIX_SYMBOL], &symbol, &error) != STATUS_OK) {
+    if (symbol_table_add(context->state->symbols, message, name, &symbol, &error) != STATUS_OK) {
         context->host->fail(context->call, "tag 55 (symbol) cannot be kept: %s", error.text);
         return;
     }
     double spread = offer - bid;
-    symbol->stopped = spread / mid >= STOP_SPREAD_RELATIVE && spread >= STOP_SPREAD_ABSOLUTE;
+    const bool stops = spread / mid >= STOP_SPREAD_RELATIVE && spread >= STOP_SPREAD_ABSOLUTE;
+    if (keeps && (is_new || symbol->stopped != stops))
+        market_state_keep_symbol(context->host, context->call, name, stops);
+    symbol->stopped = stops;
     context->host->count(context->call, COUNT_QUOTES, 1);
 }
 
@@ -172,6 +187,12 @@ static bool read_order(const struct context *context, const struct reading *read
 static bool remember(const struct context *context, const struct id_key *id, enum counter *outcome)
 {
     struct id_set *order_ids = context->state->order_ids;
+    struct market_state *kept = &context->state->kept;
+    if (kept->keeps && id->length > MARKET_ORDER_ID_BYTES_MAX) {
+        context->host->fail(context->call, "the order id cannot be kept: it is longer than %d bytes",
+                            MARKET_ORDER_ID_BYTES_MAX);
+        return false;
+    }
     uint64_t forgotten_count = id_set_forgotten_count(order_ids);
     struct error error = {0};
     bool added;
@@ -182,6 +203,12 @@ static bool remember(const struct context *context, const struct id_key *id, enu
     if (id_set_forgotten_count(order_ids) != forgotten_count)
         context->host->count(context->call, COUNT_ORDERS_FORGOTTEN,
                              id_set_forgotten_count(order_ids) - forgotten_count);
+    if (added && kept->keeps &&
+        market_state_keep_order(kept, context->host, context->call, order_ids, id->data, id->length, &error) !=
+            STATUS_OK) {
+        context->host->fail(context->call, "the order id cannot be kept: %s", error.text);
+        return false;
+    }
     *outcome = added ? COUNT_ORDERS_ACCEPTED : COUNT_REJECTED_DUPLICATE;
     return true;
 }
@@ -324,11 +351,13 @@ static void market_spread_close(void *state)
     struct market_spread *gone = state;
     symbol_table_close(&gone->symbols);
     id_set_close(&gone->order_ids);
+    market_state_free(&gone->kept);
     text_free(&gone->output);
     free(gone);
 }
 
-static int market_spread_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
+static int market_spread_open(void **state, const struct millrace_value *values, const struct millrace_host *host,
+                              struct millrace_call *call, char *why, size_t why_bytes)
 {
     const struct id_set_settings order_id_settings = {
         .count_max = values[SETTING_ORDERS_LIMIT].number,
@@ -342,7 +371,9 @@ static int market_spread_open(void **state, const struct millrace_value *values,
     }
     struct error error = {0};
     if (symbol_table_open(&made->symbols, &error) != STATUS_OK ||
-        id_set_open(&made->order_ids, &order_id_settings, &error) != STATUS_OK) {
+        id_set_open(&made->order_ids, &order_id_settings, &error) != STATUS_OK ||
+        market_state_load(&made->kept, host, call, made->symbols, made->order_ids,
+                          order_id_settings.full == ID_SET_FORGET, &error) != STATUS_OK) {
         snprintf(why, why_bytes, "%s", error.text);
         market_spread_close(made);
         return -1;
@@ -363,5 +394,5 @@ const struct millrace_function function_market_spread = {
     .apply = market_spread_apply,
     .close = market_spread_close,
     .look_ahead = market_spread_look_ahead,
-    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS,
+    .flags = MILLRACE_FUNCTION_NEVER_BLOCKS | MILLRACE_FUNCTION_LOADS_STATE,
 };

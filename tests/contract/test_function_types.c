@@ -16,6 +16,7 @@
 
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
+#include "nodes/worker_state.h"
 
 enum { RANDOM_BYTES = 64 * 1024, WHY_BYTES_MAX = 255 };
 
@@ -23,6 +24,7 @@ enum { RANDOM_BYTES = 64 * 1024, WHY_BYTES_MAX = 255 };
 struct millrace_call {
     const struct millrace_function *function;
     void *state;
+    struct worker_state *keyed_state;
     unsigned counter_count;
     size_t length; /* of the message */
     unsigned emission_count;
@@ -62,23 +64,98 @@ static void host_count(struct millrace_call *call, unsigned index, uint64_t n)
     call->count_count++;
 }
 
+static int host_keeps_state(struct millrace_call *call)
+{
+    return worker_state_is_kept(call->keyed_state);
+}
+
+static int host_state_get(struct millrace_call *call, const void *key, size_t key_length, const void **value,
+                          size_t *value_length)
+{
+    return worker_state_get(call->keyed_state, key, key_length, value, value_length);
+}
+
+static int host_state_put(struct millrace_call *call, const void *key, size_t key_length, const void *value,
+                          size_t value_length)
+{
+    struct error error = {0};
+    assert_int_equal(worker_state_put(call->keyed_state, key, key_length, value, value_length, &error), STATUS_OK);
+    return 0;
+}
+
+static void host_state_remove(struct millrace_call *call, const void *key, size_t key_length)
+{
+    worker_state_remove(call->keyed_state, key, key_length);
+}
+
+static void host_state_each(struct millrace_call *call, const void *prefix, size_t prefix_length,
+                            millrace_pair_visit *visit, void *context)
+{
+    struct error error = {0};
+    assert_int_equal(worker_state_each(call->keyed_state, prefix, prefix_length, visit, context, &error), STATUS_OK);
+}
+
 static const struct millrace_host host = {
     .abi_version = MILLRACE_FUNCTION_ABI,
     .struct_bytes = sizeof(struct millrace_host),
     .emit = host_emit,
     .fail = host_fail,
     .count = host_count,
+    .keeps_state = host_keeps_state,
+    .state_get = host_state_get,
+    .state_put = host_state_put,
+    .state_remove = host_state_remove,
+    .state_each = host_state_each,
 };
 
-static void open_state(struct millrace_call *call, const struct millrace_function *function)
+/* One that keeps nothing; that it is there makes a function put what is to be kept. */
+static enum status read_nothing(void *context, millrace_pair_visit *visit, void *visit_context, struct error *error)
+{
+    (void)context;
+    (void)visit;
+    (void)visit_context;
+    (void)error;
+    return STATUS_OK;
+}
+
+static void put_nowhere(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
+{
+    (void)context;
+    (void)key;
+    (void)value;
+    assert_in_range(key_length, 1, MILLRACE_STATE_KEY_BYTES_MAX);
+    assert_in_range(value_length, 0, MILLRACE_STATE_VALUE_BYTES_MAX);
+}
+
+static void remove_nowhere(void *context, const void *key, size_t key_length)
+{
+    put_nowhere(context, key, key_length, NULL, 0);
+}
+
+static const struct worker_state_keeper keeper = {.read = read_nothing, .put = put_nowhere, .remove = remove_nowhere};
+
+static void open_keyed_state(struct millrace_call *call, const struct worker_state_keeper *its_keeper)
+{
+    const struct worker_state_settings settings = {
+        .keeper = its_keeper,
+        .loads = (call->function->flags & MILLRACE_FUNCTION_LOADS_STATE) != 0,
+        .memory_bytes_max = 1 << 30,
+    };
+    struct error error = {0};
+    assert_int_equal(worker_state_open(&call->keyed_state, &settings, &error), STATUS_OK);
+}
+
+static void open_state_of(struct millrace_call *call, const struct millrace_function *function,
+                          const struct worker_state_keeper *its_keeper)
 {
     *call = (struct millrace_call){.function = function};
     char why[WHY_BYTES_MAX + 1] = "";
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
     struct error error = {0};
     assert_int_equal(function_settings_default(function, values, &error), STATUS_OK);
+    open_keyed_state(call, its_keeper);
     if (function->open != NULL) {
-        if (function->open(&call->state, values, why, sizeof why) != 0)
+        if (function->open(&call->state, values, &host, call, why, sizeof why) != 0)
             fail_msg("%s: %s", function->name, why);
         assert_non_null(call->state);
     }
@@ -86,11 +163,18 @@ static void open_state(struct millrace_call *call, const struct millrace_functio
         call->counter_count++;
 }
 
+/* Whose state is kept: a function does all that it does without, and puts besides. */
+static void open_state(struct millrace_call *call, const struct millrace_function *function)
+{
+    open_state_of(call, function, &keeper);
+}
+
 static void close_state(struct millrace_call *call)
 {
     if (call->function->close != NULL)
         call->function->close(call->state);
     call->state = NULL;
+    worker_state_close(&call->keyed_state);
 }
 
 /* Applies a copy of exactly that size, so that a sanitizer sees a look beyond it; and the copy stays as it was. */
@@ -270,7 +354,7 @@ static void test_garbage_leaves_no_trace(void **state)
 {
     struct millrace_call fresh;
     struct millrace_call used;
-    open_state(&fresh, *state);
+    open_state_of(&fresh, *state, NULL); /* nor does it depend on whether the state is kept */
     open_state(&used, *state);
     static unsigned char bytes[RANDOM_BYTES];
     uint64_t random = 7;

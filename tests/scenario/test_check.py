@@ -22,6 +22,10 @@ def worker(source, target, function="passthrough", *flags):
             "--function", function, *flags]
 
 
+STORE = ["--store", "no-such-store"]
+SYNC_B = ["--mq", "--address", B, "--durability", "sync"]
+EXACT = ["--guarantee", "exactly-once"]
+
 # Arguments, and expressions that the one line must fit, each.
 BROKEN = [
     ("unknown flag", ["--mq", "--adress", A], ["--adress", "--address"]),
@@ -90,6 +94,27 @@ BROKEN = [
     ("bad list of processors", ["--cpu-list", "many"] + QUEUE, ["--cpu-list", "many"]),
     ("nothing that could end it", ["--exit-when-drained"] + QUEUE,
      ["--exit-when-drained", "feeder"]),
+    ("durable queue without a store", QUEUE + ["--durability", "sync"],
+     ["mq: ", "--durability sync", "--store"]),
+    ("spilling queue without a store", QUEUE + ["--overflow", "spill"], ["--overflow spill", "--store"]),
+    ("two stores", ["--store", "one", "--store", "two"] + QUEUE, ["--store", "one", "two"]),
+    ("exactly-once without a store", QUEUE + worker(A, A, "pong", *EXACT),
+     ["worker: --guarantee exactly-once", "--store", "at-least-once"]),
+    ("exactly-once from a queue in memory",
+     STORE + QUEUE + SYNC_B + worker(A, B, "pong", *EXACT),
+     ["worker promises exactly-once", "mq 1 at %s -> worker" % A, "--durability memory",
+      "give mq 1 --durability sync", "give worker --guarantee at-least-once", "--allow-weaker"]),
+    ("exactly-once into a queue in memory",
+     STORE + QUEUE + SYNC_B + worker(B, A, "pong", *EXACT), ["worker -> mq 1 at %s" % A, "give mq 1"]),
+    ("exactly-once into a sink", STORE + SYNC_B + ["--sink", "--address", C] + worker(B, C, "pong", *EXACT),
+     ["worker -> sink at %s" % C, "--output-type socket"]),
+    ("exactly-once to a socket elsewhere",
+     STORE + SYNC_B + worker(B, C, "pong", "--output-type", "socket", *EXACT), ["worker -> %s" % C]),
+    ("exactly-once with dead letters in memory",
+     STORE + QUEUE + SYNC_B + ["--dead-letter", A] + worker(B, B, "pong", *EXACT),
+     ["dead letters", "mq 2 at %s -> mq 1 at %s" % (B, A)]),
+    ("unknown guarantee", QUEUE + worker(A, A, "pong", "--guarantee", "often"),
+     ["--guarantee", "often", "at-most-once", "at-least-once", "exactly-once"]),
     ("no node at all", [], []),
     ("only defaults", ["--stats-period", "1"], []),
 ]
@@ -138,6 +163,10 @@ GOOD = [
     ("a small queue", QUEUE + ["--capacity", "10", "--capacity-bytes", "100000"]),
     ("one processor", ["--cpu-list", "0"] + QUEUE),
     ("logs", QUEUE + ["--console-log", "--file-log", "--log-max-bytes", "1000000"]),
+    ("at-least-once in memory", QUEUE + worker(A, A, "pong", "--guarantee", "at-least-once")),
+    ("exactly-once between durable queues",
+     STORE + SYNC_B + ["--mq", "--address", C, "--durability", "async"] + worker(B, C, "pong", *EXACT)),
+    ("exactly-once between queues elsewhere", STORE + worker(A, B, "pong", *EXACT)),
     ("the market-spread block", [
         "--metrics-receiver", "--address", C, "--uri", "http://127.0.0.1:5555/post",
         "--sink", "--address", B, "--metrics-address", C, "--stats-period", "1",
@@ -184,6 +213,45 @@ class CheckTest(Scenario):
                 self.assertRegex(text, r"^(strict )?digraph\b")
                 self.assertEqual(text.count("{"), text.count("}"))
                 self.assertEqual(text[-1], "}")
+
+
+class WeakerTest(Scenario):
+    """A launch with --allow-weaker starts; its log and its last line say what that means."""
+    ARGUMENTS = ["--allow-weaker", "--exit-when-drained", "--mq", "--address", A,
+                 *worker(A, C, "passthrough", *EXACT), "--sink", "--address", C,
+                 "--feeder", "--address", A, "--path", "/dev/null"]
+
+    def test_a_warning_for_each_link(self):
+        result = launch.run_to_end("check", *STORE, *self.ARGUMENTS)
+        self.assertEqual(result.status, 0, result)
+        warnings = [line for line in result.stderr if "WARNING" in line]
+        self.assertEqual(len(warnings), 2, result.stderr)
+        self.assertIn("mq at %s -> worker" % A, warnings[0])
+        self.assertIn("worker -> sink at %s" % C, warnings[1])
+
+    def test_the_last_line(self):
+        result = launch.run_to_end("run", "--store", self.temporary_directory(), *self.ARGUMENTS)
+        self.assertEqual(result.status, 0, result)
+        self.assertRegex("\n".join(result.stderr), r"(?m)^worker: in 0.*weaker_links 2")
+
+
+class ExplainTest(Scenario):
+    ROWS = ("lost datagram", "killed worker", "killed engine", "power cut")
+
+    def test_every_good_launch(self):
+        for name, arguments in GOOD:
+            with self.subTest(name):
+                result = launch.run_to_end("check", "--explain", *arguments)
+                self.assertEqual(result.status, 0, result.stderr)
+                counts = [sum(line.strip().startswith(row) for line in result.stdout) for row in self.ROWS]
+                if not counts[0]:
+                    self.assertIn("No way", result.stdout[-1])
+                self.assertEqual(counts, counts[:1] * 4, "each way has all rows")
+
+    def test_broken_launches_are_not_explained(self):
+        result = launch.run_to_end("check", "--explain", *QUEUE, *worker(A, A, "pong", *EXACT))
+        self.assertEqual(result.status, 2)
+        self.assertEqual(result.stdout, [])
 
 
 class GraphTest(Scenario):
@@ -261,7 +329,7 @@ class HelpTest(Scenario):
             "metrics-receiver": ["--address", "--uri"],
             "run": ["--exit-when-drained", "--join", "--cpu-list", "--drain-timeout",
                     "--metrics-uri"],
-            "check": ["--dot"],
+            "check": ["--dot", "--explain", "--allow-weaker", "--store"],
             "fixgen": ["--symbols", "--orders", "--quotes", "--seed", "--out"],
             "client": ["HOST:PORT"],
         }

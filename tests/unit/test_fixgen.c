@@ -165,10 +165,18 @@ static void host_count(struct millrace_call *call, unsigned index, uint64_t n)
     call->counters[index] += n;
 }
 
+static int host_keeps_state(struct millrace_call *call)
+{
+    (void)call;
+    return 0;
+}
+
+static const struct millrace_host host = {
+    .emit = host_emit, .fail = host_fail, .count = host_count, .keeps_state = host_keeps_state};
+
 /* Hands the line at *at to the function, having checked it; moves *at behind it. The text ends at `stop`. */
 static void feed_line(const char **at, const char *stop, struct millrace_call *call, void *function_state)
 {
-    static const struct millrace_host host = {.emit = host_emit, .fail = host_fail, .count = host_count};
     const char *end = memchr(*at, '\n', (size_t)(stop - *at));
     assert_non_null(end);
     size_t length = (size_t)(end - *at);
@@ -203,7 +211,7 @@ static void test_lines_and_ratios(void **state)
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
     struct error error = {0};
     assert_int_equal(function_settings_default(&function_market_spread, values, &error), STATUS_OK);
-    assert_int_equal(function_market_spread.open(&function_state, values, why, sizeof why), 0);
+    assert_int_equal(function_market_spread.open(&function_state, values, &host, NULL, why, sizeof why), 0);
     struct millrace_call call = {0};
     const char *quote = quotes;
     const char *order = orders;

@@ -12,6 +12,7 @@
 
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
+#include "nodes/worker_state.h"
 
 #define S "\001"
 
@@ -27,6 +28,7 @@ struct emission {
 struct millrace_call {
     const struct millrace_function *function;
     void *state;
+    struct worker_state *keyed_state;
     struct emission emissions[EMISSION_MAX];
     unsigned emission_count;
     unsigned failure_count;
@@ -59,12 +61,48 @@ static void host_count(struct millrace_call *call, unsigned index, uint64_t n)
     call->counters[index] += n;
 }
 
+static int host_keeps_state(struct millrace_call *call)
+{
+    return worker_state_is_kept(call->keyed_state);
+}
+
+static int host_state_get(struct millrace_call *call, const void *key, size_t key_length, const void **value,
+                          size_t *value_length)
+{
+    return worker_state_get(call->keyed_state, key, key_length, value, value_length);
+}
+
+static int host_state_put(struct millrace_call *call, const void *key, size_t key_length, const void *value,
+                          size_t value_length)
+{
+    struct error error = {0};
+    assert_int_equal(worker_state_put(call->keyed_state, key, key_length, value, value_length, &error), STATUS_OK);
+    return 0;
+}
+
+static void host_state_remove(struct millrace_call *call, const void *key, size_t key_length)
+{
+    worker_state_remove(call->keyed_state, key, key_length);
+}
+
+static void host_state_each(struct millrace_call *call, const void *prefix, size_t prefix_length,
+                            millrace_pair_visit *visit, void *context)
+{
+    struct error error = {0};
+    assert_int_equal(worker_state_each(call->keyed_state, prefix, prefix_length, visit, context, &error), STATUS_OK);
+}
+
 static const struct millrace_host host = {
     .abi_version = MILLRACE_FUNCTION_ABI,
     .struct_bytes = sizeof(struct millrace_host),
     .emit = host_emit,
     .fail = host_fail,
     .count = host_count,
+    .keeps_state = host_keeps_state,
+    .state_get = host_state_get,
+    .state_put = host_state_put,
+    .state_remove = host_state_remove,
+    .state_each = host_state_each,
 };
 
 static void forget(struct millrace_call *call)
@@ -76,6 +114,17 @@ static void forget(struct millrace_call *call)
     call->failure[0] = '\0';
 }
 
+static void open_keyed_state(struct millrace_call *call, const struct worker_state_keeper *keeper)
+{
+    const struct worker_state_settings settings = {
+        .keeper = keeper,
+        .loads = (call->function->flags & MILLRACE_FUNCTION_LOADS_STATE) != 0,
+        .memory_bytes_max = 1 << 30,
+    };
+    struct error error = {0};
+    assert_int_equal(worker_state_open(&call->keyed_state, &settings, &error), STATUS_OK);
+}
+
 static void start(struct millrace_call *call, const char *name)
 {
     *call = (struct millrace_call){.function = function_find(name)};
@@ -84,8 +133,9 @@ static void start(struct millrace_call *call, const char *name)
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
     struct error error = {0};
     assert_int_equal(function_settings_default(call->function, values, &error), STATUS_OK);
+    open_keyed_state(call, NULL);
     if (call->function->open != NULL)
-        assert_int_equal(call->function->open(&call->state, values, why, sizeof why), 0);
+        assert_int_equal(call->function->open(&call->state, values, &host, call, why, sizeof why), 0);
 }
 
 static void stop(struct millrace_call *call)
@@ -93,6 +143,7 @@ static void stop(struct millrace_call *call)
     forget(call);
     if (call->function->close != NULL)
         call->function->close(call->state);
+    worker_state_close(&call->keyed_state);
 }
 
 /* Applies a copy of exactly that size, so that a sanitizer sees a read beyond it. */
@@ -373,8 +424,9 @@ static void test_orders(void **state)
     stop(&call);
 }
 
-/* Opens marketspread with these two settings. */
-static void start_with_limit(struct millrace_call *call, const char *limit, const char *full)
+/* Opens marketspread with these two settings; somebody may keep its state. */
+static void start_market(struct millrace_call *call, const char *limit, const char *full,
+                         const struct worker_state_keeper *keeper)
 {
     *call = (struct millrace_call){.function = &function_market_spread};
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
@@ -383,7 +435,13 @@ static void start_with_limit(struct millrace_call *call, const char *limit, cons
     assert_int_equal(function_settings_default(call->function, values, &error), STATUS_OK);
     assert_int_equal(function_settings_set(call->function, values, "orders-limit", 12, limit, &error), STATUS_OK);
     assert_int_equal(function_settings_set(call->function, values, "orders-full", 11, full, &error), STATUS_OK);
-    assert_int_equal(call->function->open(&call->state, values, why, sizeof why), 0);
+    open_keyed_state(call, keeper);
+    assert_int_equal(call->function->open(&call->state, values, &host, call, why, sizeof why), 0);
+}
+
+static void start_with_limit(struct millrace_call *call, const char *limit, const char *full)
+{
+    start_market(call, limit, full, NULL);
     assert_gives_nothing(call, QUOTE("TSLA", "252.84", "252.86"));
 }
 

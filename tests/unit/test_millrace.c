@@ -44,8 +44,11 @@ static const struct millrace_function mark_function = {
 /* Has a state, counters, and errors. */
 static const char *const tally_counters[] = {"seen", NULL};
 
-static int tally_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
+static int tally_open(void **state, const struct millrace_value *values, const struct millrace_host *host,
+                      struct millrace_call *call, char *why, size_t why_bytes)
 {
+    (void)host;
+    (void)call;
     (void)values;
     (void)why;
     (void)why_bytes;
@@ -79,8 +82,11 @@ static const struct millrace_function tally_function = {
     .close = free,
 };
 
-static int cannot_open(void **state, const struct millrace_value *values, char *why, size_t why_bytes)
+static int cannot_open(void **state, const struct millrace_value *values, const struct millrace_host *host,
+                       struct millrace_call *call, char *why, size_t why_bytes)
 {
+    (void)host;
+    (void)call;
     (void)values;
     (void)state;
     snprintf(why, why_bytes, "the moon is full");

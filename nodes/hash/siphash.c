@@ -1,4 +1,4 @@
-#include "nodes/functions/siphash.h"
+#include "nodes/hash/siphash.h"
 
 #include <string.h>
 

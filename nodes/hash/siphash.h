@@ -2,8 +2,8 @@
  * siphash.h: a hash with a key, for tables whose keys come from outside: who does not know the key cannot aim many of
  * them at one place. Pure.
  */
-#ifndef NODES_FUNCTIONS_SIPHASH_H
-#define NODES_FUNCTIONS_SIPHASH_H
+#ifndef NODES_HASH_SIPHASH_H
+#define NODES_HASH_SIPHASH_H
 
 #include <stddef.h>
 #include <stdint.h>

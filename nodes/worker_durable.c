@@ -1,0 +1,51 @@
+#include "nodes/worker_durable.h"
+
+#include "engine/journal.h"
+#include "engine/topology_spec.h"
+
+bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec)
+{
+    const struct worker_config *config = node->config;
+    return spec->launch.store != NULL && config->guarantee != GUARANTEE_AT_MOST_ONCE;
+}
+
+static bool leads_to_durable(const struct port *port)
+{
+    return port->edge != NULL && port->peer != NULL && port->peer->durable;
+}
+
+/*
+ * What it emitted to durable queues of the launch is with them, and what goes out by other ways has left: a message is
+ * settled at the cut, and must not be while its outputs are only here. A ring to a node that is not durable is left at
+ * once; what is on it lives as long as that node's own messages do.
+ */
+static bool is_clean(void *context)
+{
+    const struct worker *worker = context;
+    const struct node *node = worker->node;
+    for (size_t i = 0; i < node->output_count; i++)
+        if (leads_to_durable(&node->outputs[i]) && edge_in_flight(node->outputs[i].edge) > 0)
+            return false;
+    return outlets_counts(worker->outlets, worker->outlet_count).held_count == 0;
+}
+
+void worker_durable_join(struct worker *worker)
+{
+    if (!worker->node->durable || worker->node->journal == NULL)
+        return;
+    struct journal_member member = {.is_clean = is_clean, .context = worker};
+    journal_join(worker->node->journal, &member);
+}
+
+bool worker_durable_may_take(const struct worker *worker)
+{
+    const struct node *node = worker->node;
+    if (!node->durable || node->journal == NULL)
+        return true;
+    if (journal_is_cutting(node->journal))
+        return false;
+    for (size_t i = 0; i < node->output_count; i++)
+        if (leads_to_durable(&node->outputs[i]) && node->outputs[i].peer->refuses_input)
+            return false;
+    return true;
+}
