@@ -10,11 +10,11 @@
 
 enum status {
     STATUS_OK = 0,
-    STATUS_AGAIN,  /* not now: full, empty, or in progress; nothing is wrong and no text is set */
-    STATUS_USAGE,  /* the user asked for something that cannot be: exit status 2 */
-    STATUS_SYSTEM, /* the system refused (a file, a socket, memory): exit status 1, unless found before the start */
-    STATUS_INPUT,  /* bytes from outside are not what they should be */
-    STATUS_CLOSED, /* the other end is gone */
+    STATUS_AGAIN,   /* not now: full, empty, or in progress; nothing is wrong and no text is set */
+    STATUS_USAGE,   /* the user asked for something that cannot be: exit status 2 */
+    STATUS_SYSTEM,  /* the system refused (a file, a socket, memory): exit status 1, unless found before the start */
+    STATUS_INPUT,   /* bytes from outside are not what they should be */
+    STATUS_CLOSED,  /* the other end is gone */
     STATUS_CORRUPT, /* what was kept is not what it was */
 };
 
