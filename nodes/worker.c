@@ -245,9 +245,7 @@ static enum status worker_open(struct node *node, struct error *error)
     worker->call.worker = worker;
     random_seed(&worker->random, worker->config->seed);
     stats_set(&node->stats->counters[WORKER_WEAKER_LINKS], node->weaker_link_count);
-    enum status status = worker_durable_keep_state(worker, error);
-    if (status == STATUS_OK)
-        status = open_function(worker, error);
+    enum status status = open_function(worker, error);
     if (status == STATUS_OK)
         status = open_inputs(worker, error);
     if (status == STATUS_OK)

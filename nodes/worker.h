@@ -78,7 +78,6 @@ struct worker {
     struct worker_state *keyed_state; /* what the function puts there */
     /* Who keeps it; set before the function is opened. `put` NULL: nobody. */
     struct worker_state_keeper state_keeper;
-    uint32_t stored_state; /* its number in the store */
     struct worker_input *inputs;
     size_t input_count;
     size_t next_input;
