@@ -233,7 +233,7 @@ static enum status make_schema(struct store *store, struct error *error)
 
 static enum status check_format(struct store *store, bool *is_new, struct error *error)
 {
-    int64_t table_count;
+    int64_t table_count = 0;
     int64_t application = 0;
     int64_t format = 0;
     enum status status = read_number(store, "SELECT count(*) FROM sqlite_schema", &table_count, error);
