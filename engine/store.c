@@ -233,7 +233,7 @@ static enum status make_schema(struct store *store, struct error *error)
 
 static enum status check_format(struct store *store, bool *is_new, struct error *error)
 {
-    int64_t table_count;
+    int64_t table_count = 0;
     int64_t application = 0;
     int64_t format = 0;
     enum status status = read_number(store, "SELECT count(*) FROM sqlite_schema", &table_count, error);
@@ -461,8 +461,10 @@ enum status store_sync(struct store *store, struct error *error)
     if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)
         code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
     /* After a failed flush the system may have dropped what it could not write and say yes the next time: no retry. */
-    return code == SQLITE_OK ? STATUS_OK
-                             : error_set_errno(error, sqlite3_system_errno(store->db), "cannot sync %s", store->path);
+    if (code == SQLITE_OK)
+        return STATUS_OK;
+    int errno_value = sqlite3_system_errno(store->db);
+    return error_set_errno(error, errno_value != 0 ? errno_value : EIO, "cannot sync %s", store->path);
 }
 
 enum status store_begin_reading(struct store *store, bool *begun, struct error *error)

@@ -26,6 +26,7 @@ struct disk_file {
     bool is_there;
     unsigned char *synced;
     uint64_t synced_bytes;
+    uint64_t synced_room; /* what is allocated */
     struct pending *first;
     struct pending **last;
     uint64_t bytes; /* as it is now, for the limit */
@@ -68,11 +69,13 @@ static void forget_pending(struct disk_file *disk)
 
 static void resize_synced(struct disk_file *disk, uint64_t bytes)
 {
-    unsigned char *grown = realloc(disk->synced, bytes + 1);
-    CHECK(grown != NULL);
+    if (bytes > disk->synced_room) {
+        disk->synced_room = bytes * 2;
+        disk->synced = realloc(disk->synced, disk->synced_room);
+        CHECK(disk->synced != NULL);
+    }
     if (bytes > disk->synced_bytes)
-        memset(grown + disk->synced_bytes, 0, bytes - disk->synced_bytes);
-    disk->synced = grown;
+        memset(disk->synced + disk->synced_bytes, 0, bytes - disk->synced_bytes);
     disk->synced_bytes = bytes;
 }
 
@@ -286,7 +289,8 @@ static void write_file(const struct disk_file *disk)
 {
     FILE *file = fopen(disk->path, "w");
     CHECK(file != NULL);
-    CHECK(fwrite(disk->synced, 1, disk->synced_bytes, file) == disk->synced_bytes);
+    if (disk->synced_bytes > 0)
+        CHECK(fwrite(disk->synced, 1, disk->synced_bytes, file) == disk->synced_bytes);
     CHECK(fclose(file) == 0);
 }
 
