@@ -14,7 +14,8 @@ struct export
     FILE *complaints;
     uint64_t record_count;
     uint64_t lost_count;
-    uint64_t next_sequence; /* of a queue: the one behind the last that was written */
+    const char *queue_name;
+    uint64_t next_sequence; /* of the queue: the one behind the last that was written */
 };
 
 /* ---- records ---- */
@@ -83,44 +84,49 @@ static enum status pass_over(struct export *export, enum status status, const st
     return STATUS_OK;
 }
 
-static void complain_of_gap(struct export *export, const char *name, uint64_t from, uint64_t end)
+static void complain_of_gap(struct export *export, uint64_t end)
 {
+    if (export->next_sequence >= end)
+        return;
     char text[ERROR_TEXT_BYTES];
     (void)snprintf(text, sizeof text,
-                   "queue '%s': what is left of the messages from %" PRIu64 " to %" PRIu64 " is lost", name, from,
-                   end - 1);
+                   "queue '%s': the messages from %" PRIu64 " to %" PRIu64 " are lost, save those that were done with",
+                   export->queue_name, export->next_sequence, end - 1);
     complain(export, text);
 }
 
-/*
- * A message that cannot be read is passed over, and the next one tried. So all are found that can be read, wherever
- * they are; what a store can lose at once, a row, is at most a few thousand small messages.
- */
+/* Writes those that were not written yet. */
+static bool salvage_message(void *context, const struct store_message *message)
+{
+    struct export *export = context;
+    if (message->sequence < export->next_sequence)
+        return true;
+    complain_of_gap(export, message->sequence);
+    return write_message(export, message);
+}
+
+/* Messages from where something cannot be read on. */
+static enum status salvage_messages(struct export *export, const struct store_queue *queue, struct error *error)
+{
+    uint64_t lost_count;
+    enum status status =
+        store_salvage_messages(export->store, queue->queue, salvage_message, export, &lost_count, error);
+    if (status == STATUS_OK)
+        complain_of_gap(export, queue->next_sequence);
+    return status;
+}
+
 static enum status export_messages(struct export *export, const char *name, const struct store_queue *queue,
                                    struct error *error)
 {
-    uint64_t from = queue->settled_below;
-    uint64_t lost_from = 0; /* 0: nothing is lost just now; sequences start at 1 */
-    enum status status = STATUS_OK;
-    while (from < queue->next_sequence) {
-        export->next_sequence = from;
-        status = store_read_messages(export->store, queue->queue, from, UINT64_MAX, write_message, export, error);
-        bool progressed = export->next_sequence > from;
-        if (lost_from != 0 && (progressed || status == STATUS_OK)) {
-            complain_of_gap(export, name, lost_from, from);
-            lost_from = 0;
-        }
-        if (status != STATUS_CORRUPT)
-            return status;
-        if (lost_from == 0) {
-            complain(export, error->text);
-            lost_from = export->next_sequence;
-        }
-        from = export->next_sequence + 1;
-    }
-    if (lost_from != 0)
-        complain_of_gap(export, name, lost_from, queue->next_sequence);
-    return STATUS_OK;
+    export->queue_name = name;
+    export->next_sequence = queue->settled_below;
+    enum status status = store_read_messages(export->store, queue->queue, queue->settled_below, UINT64_MAX,
+                                             write_message, export, error);
+    if (status != STATUS_CORRUPT)
+        return status;
+    complain(export, error->text);
+    return salvage_messages(export, queue, error);
 }
 
 /* ---- names ---- */
