@@ -197,6 +197,19 @@ static enum status open_function(struct worker *worker, struct error *error)
     return STATUS_OK;
 }
 
+/* A durable worker's state is kept. */
+static enum status open_kept_state(struct worker *worker, struct error *error)
+{
+    struct node *node = worker->node;
+    char name[STORE_NAME_BYTES_MAX + 1];
+    if (!node->durable || node->journal == NULL)
+        return STATUS_OK;
+    enum status status = worker_kept_state_name(node, name, error);
+    return status == STATUS_OK
+               ? worker_kept_state_open(&worker->kept_state, node->journal, name, &worker->state_keeper, error)
+               : status;
+}
+
 static enum status open_inputs(struct worker *worker, struct error *error)
 {
     struct node *node = worker->node;
@@ -245,7 +258,9 @@ static enum status worker_open(struct node *node, struct error *error)
     worker->call.worker = worker;
     random_seed(&worker->random, worker->config->seed);
     stats_set(&node->stats->counters[WORKER_WEAKER_LINKS], node->weaker_link_count);
-    enum status status = open_function(worker, error);
+    enum status status = open_kept_state(worker, error);
+    if (status == STATUS_OK)
+        status = open_function(worker, error);
     if (status == STATUS_OK)
         status = open_inputs(worker, error);
     if (status == STATUS_OK)

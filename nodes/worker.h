@@ -12,6 +12,7 @@
 #include "engine/random.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
+#include "nodes/worker_kept_state.h"
 #include "nodes/worker_state.h"
 
 enum worker_route { ROUTE_CHOICE, ROUTE_RANDOM, ROUTE_ROUND_ROBIN, ROUTE_BROADCAST };
@@ -78,6 +79,7 @@ struct worker {
     struct worker_state *keyed_state; /* what the function puts there */
     /* Who keeps it; set before the function is opened. `put` NULL: nobody. */
     struct worker_state_keeper state_keeper;
+    struct worker_kept_state kept_state; /* of the keeper */
     struct worker_input *inputs;
     size_t input_count;
     size_t next_input;

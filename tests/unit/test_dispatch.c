@@ -442,7 +442,7 @@ static void test_order_by_key(void **state)
             put_text(fixture, (const char[]){(char)('A' + i), '\0'}, round);
     while (got < (uint64_t)KEYS * ROUNDS) {
         fixture->now_ns += NS_PER_MS;
-        dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+        dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns);
         uint64_t before = got;
         for (size_t i = 0; i < 3; i++) {
             const struct message *message;
@@ -478,9 +478,9 @@ static void test_order_by_key_waits(void **state)
     struct fixture *fixture = open_replicas(&peer, &config, 2);
     for (unsigned i = 0; i < 10 * DISPATCH_AHEAD_MIN; i++)
         put_text(fixture, "SAME", i);
-    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns);
     assert_true(given == DISPATCH_AHEAD_MIN);
-    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns) == 0);
+    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns) == 0);
     close_fixture(fixture);
 }
 
@@ -492,7 +492,7 @@ static void test_order_of_all(void **state)
     struct fixture *fixture = open_replicas(&peer, &config, 3);
     for (unsigned i = 0; i < DISPATCH_AHEAD_MIN; i++)
         put_text(fixture, (const char[]){(char)('A' + i % 26), '\0'}, i);
-    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns) == DISPATCH_AHEAD_MIN);
+    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns) == DISPATCH_AHEAD_MIN);
     assert_null(edge_peek(fixture->outputs[1].edge));
     assert_null(edge_peek(fixture->outputs[2].edge));
     assert_non_null(edge_peek(fixture->outputs[0].edge));
