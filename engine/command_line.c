@@ -112,7 +112,10 @@ static int help(const struct catalog *catalog, const char *word)
         options_print_help(stdout, launch_option_table);
     } else if (command != NULL) {
         printf("millrace %s %s\n\n%s\n", command->name, command->usage, command->summary);
-        options_print_help(stdout, command->options);
+        if (command->details != NULL)
+            printf("\n%s\n", command->details);
+        if (command->options != NULL)
+            options_print_help(stdout, command->options);
     } else {
         return unknown_word(catalog, word);
     }

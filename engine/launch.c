@@ -20,6 +20,7 @@ struct launch {
     int64_t next_drain_ns;    /* CLOCK_NEVER_NS: does not end by itself */
     int64_t stop_deadline_ns; /* CLOCK_NEVER_NS: not stopping */
     bool abandoned;
+    bool failed; /* the store: said already */
 };
 
 /* How often --exit-when-drained looks. */
@@ -76,6 +77,18 @@ static bool has_reader(FILE *out)
 {
     struct pollfd descriptor = {.fd = fileno(out), .events = POLLOUT};
     return poll(&descriptor, 1, 0) > 0 && (descriptor.revents & POLLOUT) != 0;
+}
+
+/* Nothing that the nodes do is kept any more: they are ending, and so does the program. */
+static void take_failure(struct launch *launch, int64_t now_ns)
+{
+    struct error error = {0};
+    if (launch->failed || topology_failure(launch->topology, &error) == STATUS_OK)
+        return;
+    launch->failed = true;
+    if (has_reader(stderr))
+        error_print(&error);
+    abandon(launch, now_ns);
 }
 
 /* A node that does not come back even now (a function that hangs) must not keep the program. */
@@ -146,7 +159,14 @@ static void run(struct launch *launch)
         wait_for_something(launch);
         int64_t now_ns = clock_monotonic_ns();
         take_signals(launch, now_ns);
+        take_failure(launch, now_ns);
         take_time(launch, now_ns);
+    }
+    struct error error = {0};
+    if (topology_finish(launch->topology, &error) != STATUS_OK && !launch->failed) {
+        launch->failed = true;
+        if (has_reader(stderr))
+            error_print(&error);
     }
     /* From here on nobody looks at the signals: the next one ends the process, also when the summary finds no reader.
      */
@@ -177,5 +197,5 @@ int launch_run(const struct topology_spec *spec, const struct catalog *catalog)
         error_print(&error);
     topology_close(&launch.topology);
     close(launch.signal_fd);
-    return status == STATUS_OK && !launch.abandoned ? 0 : 1;
+    return status == STATUS_OK && !launch.abandoned && !launch.failed ? 0 : 1;
 }

@@ -198,11 +198,14 @@ enum millrace_result millrace_launch_stop(millrace_launch *launch)
     if (launch->topology == NULL)
         return MILLRACE_OK;
     topology_stop(launch->topology, STOP_DRAIN);
-    if (wait_for_end(launch, launch->spec.launch.drain_timeout_ns))
-        return MILLRACE_OK;
-    topology_stop(launch->topology, STOP_ABANDON);
-    wait_for_end(launch, INT64_MAX / 2);
-    return MILLRACE_AGAIN;
+    bool drained = wait_for_end(launch, launch->spec.launch.drain_timeout_ns);
+    if (!drained) {
+        topology_stop(launch->topology, STOP_ABANDON);
+        wait_for_end(launch, INT64_MAX / 2);
+    }
+    struct error reason = {0};
+    bool kept = topology_finish(launch->topology, &reason) == STATUS_OK;
+    return drained && kept ? MILLRACE_OK : MILLRACE_AGAIN;
 }
 
 enum millrace_result millrace_launch_counts(const millrace_launch *launch, const char *name,

@@ -218,6 +218,7 @@ struct command {
     const char *usage; /* behind the name: "HOST:PORT COMMAND..." */
     const char *summary;
     const struct option *options; /* for the help; may be NULL */
+    const char *details;          /* more lines for the help, ended by a newline; may be NULL */
     /* `arguments` are those behind the command's name. Returns the exit status. */
     int (*run)(int count, char **arguments);
 };

@@ -76,8 +76,8 @@ static bool may_skip_turn(const struct node_loop *loop, int64_t now_ns)
     return true;
 }
 
-size_t node_loop_turn(struct node_loop *loop, int64_t now_ns, int64_t *next_poll_ns, int64_t *deadline_ns,
-                      bool *all_done)
+static size_t step_nodes(struct node_loop *loop, int64_t now_ns, int64_t *next_poll_ns, int64_t *deadline_ns,
+                         bool *all_done)
 {
     /* Relaxed: a step asks again. A stop that comes after this look wakes the loop for one more. */
     const _Atomic int *stop_phase = loop->nodes[0]->stop_phase;
@@ -115,6 +115,26 @@ size_t node_loop_turn(struct node_loop *loop, int64_t now_ns, int64_t *next_poll
             *deadline_ns = node->deadline_ns;
     }
     loop->quiet_until_ns = *deadline_ns;
+    return work;
+}
+
+static size_t end_turn(struct node_loop *loop, int64_t now_ns, int64_t *deadline_ns)
+{
+    size_t work = loop->turn_end(loop->turn_end_context, now_ns, deadline_ns);
+    if (work > 0) {
+        loop->all_quiet = false;
+        for (size_t i = 0; i < loop->node_count; i++)
+            loop->nodes[i]->quiet = false;
+    }
+    return work;
+}
+
+size_t node_loop_turn(struct node_loop *loop, int64_t now_ns, int64_t *next_poll_ns, int64_t *deadline_ns,
+                      bool *all_done)
+{
+    size_t work = step_nodes(loop, now_ns, next_poll_ns, deadline_ns, all_done);
+    if (loop->turn_end != NULL)
+        work += end_turn(loop, now_ns, deadline_ns);
     return work;
 }
 

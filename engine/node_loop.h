@@ -8,7 +8,8 @@
  * A node among several is quiet, and not called, from when a step found nothing to do with all inputs empty and nothing
  * in flight on any output, until
  *   - something is published on an input, or an input ends (edge_has_news),
- *   - its deadline has come, or
+ *   - its deadline has come,
+ *   - the loop's turn_end did something (the journal kept something that the node may wait for), or
  *   - a stop is under way.
  * So it cannot wait for room, or for what it published to be read. A node with descriptors is never quiet. What else
  * could give a node work, such as a thread of its own, is not seen here: its type says may_block and so it is alone.
@@ -34,6 +35,10 @@ struct node_loop {
     char thread_name[16];
     /* Called on the loop's thread each time a node has ended. */
     void (*node_ended)(struct node *node);
+    /* Called on the loop's thread at the end of each turn, also of one that called no node. Returns the work done: if
+     * there is any, the next turn calls all nodes, quiet or not. May lower *deadline_ns. NULL: nothing. */
+    size_t (*turn_end)(void *context, int64_t now_ns, int64_t *deadline_ns);
+    void *turn_end_context;
 
     /* The loop's own. */
     bool prepared;              /* node_loop_prepare was called; before, no node is ever quiet */

@@ -152,6 +152,11 @@ static bool is_alone(const struct topology_spec *spec, size_t node)
            (type->this_may_block != NULL && type->this_may_block(own, spec));
 }
 
+static bool is_durable(const struct topology_spec *spec, size_t node)
+{
+    return node < spec->node_count && node_spec_is_durable(&spec->nodes[node], spec);
+}
+
 static size_t weight_of(const struct topology_spec *spec, size_t node)
 {
     const struct node_spec *own = &spec->nodes[node];
@@ -213,15 +218,22 @@ static size_t shared_thread_count(const struct topology_spec *spec, size_t alone
     return spare > worth ? spare : worth;
 }
 
-/* The row's parts, and what the whole weighs; a node with a thread of its own gets its number, the others WIRING_NONE.
- */
+/* The row's parts, and what the whole weighs; a node with a thread of its own gets its number, the durable ones get one
+ * together, the others WIRING_NONE. */
 static size_t make_parts(const struct topology_spec *spec, const size_t *row, const size_t *component, size_t count,
                          struct part *parts, size_t *number, size_t *alone_count, size_t *weight_sum)
 {
     size_t part_count = 0;
+    bool has_durable = false;
     for (size_t i = 0; i < count; i++) {
         size_t node = row[i];
         number[node] = WIRING_NONE;
+        if (is_durable(spec, node)) {
+            number[node] = 2 * count;
+            *alone_count += !has_durable;
+            has_durable = true;
+            continue;
+        }
         if (is_alone(spec, node)) {
             number[node] = count + node;
             *alone_count += node < spec->node_count; /* the reporter sleeps */
@@ -267,7 +279,7 @@ static void cut_row(const struct topology_spec *spec, const size_t *row, const s
 /* From numbers with gaps to threads, by their first node in the spec. */
 static void number_threads(struct placement *placement, const size_t *number, size_t count)
 {
-    size_t *thread = new_sizes(2 * count); /* of a number, from 1; 0: none yet */
+    size_t *thread = new_sizes(2 * count + 1); /* of a number, from 1; 0: none yet */
     for (size_t i = 0; i < count; i++) {
         if (thread[number[i]] == 0)
             thread[number[i]] = ++placement->thread_count;
@@ -287,6 +299,10 @@ void placement_make(struct placement *placement, const struct topology_spec *spe
     make_row(wiring, row, component);
     cut_row(spec, row, component, count, processor_count, number);
     number_threads(placement, number, count);
+    placement->durable_thread = WIRING_NONE;
+    for (size_t i = 0; i < spec->node_count && placement->durable_thread == WIRING_NONE; i++)
+        if (is_durable(spec, i))
+            placement->durable_thread = placement->thread_of[i];
     size_t *first = placement->first = new_sizes(placement->thread_count + 1);
     for (size_t i = 0; i < count; i++)
         first[placement->thread_of[i] + 1]++;

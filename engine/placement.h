@@ -5,6 +5,10 @@
  * thread of its own. The rest share: neighbours sit on one thread, because a message that stays on its thread costs
  * neither a cache line's way to another processor nor a wake-up.
  *
+ * Durable nodes (node.h) are all on one thread, the durable thread, whatever --threads says and whether they may block
+ * or are pinned: what they do to each other has one order, which the journal keeps (journal.h). Nobody else is on it.
+ * It is pinned if one of them has a --cpu-list: to what the first one of those, in the order of steps, was given.
+ *
  *   - Nodes on a cycle wait for each other, so a strongly connected component is never divided.
  *   - The components are put in topological order, depth first, so that those that feed each other stand together.
  *   - That row is cut into contiguous runs, one a thread, such that the heaviest run is as light as it can be.
@@ -25,6 +29,7 @@ struct placement {
     size_t *first;     /* thread_count + 1 of them */
     size_t *thread_of; /* of each node */
     size_t thread_count;
+    size_t durable_thread; /* WIRING_NONE: no node is durable */
 };
 
 /* `processor_count`: usable ones, at least 1; what --threads auto goes by. The reporter, if there is one, is the

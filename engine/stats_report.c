@@ -4,6 +4,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/journal.h"
 
 struct row {
     uint64_t in_count, out_count;
@@ -150,6 +151,16 @@ static void print_node(FILE *out, const struct node *node, double seconds)
     fputc('\n', out);
 }
 
+static void print_journal(FILE *out, const struct journal *journal, const char *directory)
+{
+    struct journal_counts counts = journal_counts(journal);
+    fprintf(out, "store %s: batches %llu, syncs %llu, bytes %llu", directory, (unsigned long long)counts.batch_count,
+            (unsigned long long)counts.sync_count, (unsigned long long)counts.stored_bytes);
+    if (counts.retry_count > 0)
+        fprintf(out, ", retries on a full disk %llu", (unsigned long long)counts.retry_count);
+    fputc('\n', out);
+}
+
 void stats_print_summary(const struct topology *topology, FILE *out, int64_t now_ns)
 {
     struct node *const *nodes;
@@ -158,5 +169,7 @@ void stats_print_summary(const struct topology *topology, FILE *out, int64_t now
     double seconds = (double)(now_ns - topology_start_ns(topology)) / (double)NS_PER_S;
     for (size_t i = 0; i < count; i++)
         print_node(out, nodes[i], seconds);
+    if (topology_journal(topology) != NULL)
+        print_journal(out, topology_journal(topology), nodes[0]->spec->launch.store);
     fflush(out);
 }

@@ -16,7 +16,8 @@ void stats_table_free(struct stats_table **table);
 /* One row a node: what happened since the last print. */
 void stats_table_print(struct stats_table *table, FILE *out, int64_t now_ns);
 
-/* A line a node: in, out, dropped, queued, how long; then what else it counted, and the latency over the whole run. */
+/* A line a node: in, out, dropped, queued, how long; then what else it counted, and the latency over the whole run;
+ * with a store, a line of its own for it. */
 void stats_print_summary(const struct topology *topology, FILE *out, int64_t now_ns);
 
 #endif

@@ -1,7 +1,6 @@
 /*
  * store.h: what survives a process, in one SQLite file: queues' messages, the ids that they have seen, workers' state.
- * The only file that knows SQLite. Why that and not LMDB stands at the top of
- * store.c.
+ * Only its own files (store_*.c) know SQLite. Why that and not LMDB stands at the top of store.c.
  *
  * A store is a directory with one file and a lock, and belongs to one process at a time. One thread at a time may use a
  * struct store; a second one, for reading (store_open_reader), may be used by another thread meanwhile.
@@ -58,9 +57,16 @@ struct store_message {
 };
 typedef bool store_message_visit(void *context, const struct store_message *message);
 
-/* Messages that are not settled, oldest first, from `first_sequence` on, until about `bytes_max` of text were shown. */
+/* Messages that are not settled, oldest first, from `first_sequence` on, until about `bytes_max` of text were shown.
+ * Visits, here and below, are made while the file is being read: they must not wait for anything, or the log grows
+ * meanwhile, and must not call the store. */
 enum status store_read_messages(struct store *store, uint32_t queue, uint64_t first_sequence, uint64_t bytes_max,
                                 store_message_visit *visit, void *context, struct error *error) MUST_USE;
+
+/* For saving what can be saved: all messages that are not settled, and on behind damage. Messages whose settling is
+ * damaged may be shown. *lost_count: sequences that were skipped, settled ones among them: an upper bound. */
+enum status store_salvage_messages(struct store *store, uint32_t queue, store_message_visit *visit, void *context,
+                                   uint64_t *lost_count, struct error *error) MUST_USE;
 
 /* The ids that the queue has seen, oldest first. */
 typedef bool store_id_visit(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns);
@@ -112,9 +118,23 @@ enum status store_sync(struct store *store, struct error *error) MUST_USE;
 
 /* ---- upkeep, for tools ---- */
 
+/* All reading up to store_end_snapshot sees the store as it is now, whatever another process does to it meanwhile.
+ * While a snapshot lasts, the store's log grows: not for long. */
+enum status store_begin_snapshot(struct store *store, struct error *error) MUST_USE;
+void store_end_snapshot(struct store *store);
+
+/* A queue's counts, as store_find_queue gives them, but without a look at whether its rows fit together. */
+void store_count_queue(struct store *store, uint32_t queue, struct store_queue *counts);
+
+/* In a transaction: lets a queue that has had no message begin at another sequence than 1. STATUS_INPUT: it cannot, or
+ * what is to come up to `next_sequence` is more than a queue may have. */
+enum status store_start_queue(struct store *store, uint32_t queue, uint64_t settled_below, uint64_t next_sequence,
+                              struct error *error) MUST_USE;
+
 /* Reads everything and says what is wrong, a line each. *fault_count: how many. */
 enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, struct error *error) MUST_USE;
-/* Gives back to the file system what is not used. */
+/* Gives back to the file system what is not used. Takes time and room for a copy or two of what is used; STATUS_AGAIN
+ * without that room: nothing has changed. Between transactions. */
 enum status store_compact(struct store *store, struct error *error) MUST_USE;
 /* Bytes of its files. */
 uint64_t store_file_bytes(const struct store *store);

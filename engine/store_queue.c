@@ -442,3 +442,58 @@ enum status store_read_messages(struct store *store, uint32_t queue, uint64_t fi
     store_end_reading(store, begun);
     return status;
 }
+
+/* ---- salvage ---- */
+
+/* Where to go on after `position` could not be read: `step` further, but not beyond the beginning of a chunk. */
+static uint64_t skip_damage(struct store *store, uint32_t queue, uint64_t position, uint64_t step)
+{
+    struct error ignored = {0};
+    sqlite3_stmt *statement = NULL;
+    bool has_row = false;
+    if (store_statement(store, SQL_CHUNK_AT, &statement, &ignored) != STATUS_OK)
+        return position + step;
+    store_bind(statement, 1, store_row_id(queue, position + 1));
+    store_bind(statement, 2, store_row_id(queue, position + step));
+    if (store_step(store, statement, &has_row, &ignored) == STATUS_OK && has_row &&
+        sqlite3_column_type(statement, 0) == SQLITE_INTEGER)
+        step = (store_column(statement, 0) & STORE_SEQUENCE_MAX) - position;
+    sqlite3_reset(statement);
+    return position + step;
+}
+
+/* Reads as store_read_messages does; what it stumbles over is skipped in growing steps, so that a long hole costs few
+ * tries. */
+enum status store_salvage_messages(struct store *store, uint32_t queue, store_message_visit *visit, void *context,
+                                   uint64_t *lost_count, struct error *error)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    bool begun;
+    *lost_count = 0;
+    enum status status = store_begin_reading(store, &begun, error);
+    if (status != STATUS_OK)
+        return status;
+    const struct store_queue_row *row = store_queue_row(store, queue);
+    struct reading reading = {.store = store,
+                              .row = row,
+                              .visit = visit,
+                              .context = context,
+                              .bytes_left = UINT64_MAX,
+                              .position = row->counts.settled_below};
+    uint64_t tried = 0;
+    uint64_t step = 1;
+    while (reading.position < row->counts.next_sequence && !reading.is_stopped) {
+        status = read_chunks(&reading, error);
+        if (status != STATUS_CORRUPT)
+            break;
+        step = reading.position == tried ? step * 2 : 1;
+        uint64_t left = row->counts.next_sequence - reading.position;
+        tried = step < left ? skip_damage(store, queue, reading.position, step) : row->counts.next_sequence;
+        *lost_count += tried - reading.position;
+        reading.position = tried;
+        status = store_skip_settled(store, row, tried, &reading.position, error);
+        tried = reading.position;
+    }
+    store_end_reading(store, begun);
+    return status == STATUS_CORRUPT ? STATUS_OK : status;
+}

@@ -11,6 +11,7 @@
 #include "engine/clock.h"
 #include "engine/cpu_list.h"
 #include "engine/guarantee_check.h"
+#include "engine/journal.h"
 #include "engine/node_loop.h"
 #include "engine/placement.h"
 
@@ -27,6 +28,8 @@ struct topology {
     struct idle_crowd *crowd;
     struct idle *application_idles; /* one a port of the embedding program */
     struct node_common reporter_common;
+    struct journal *journal; /* NULL: nothing is kept */
+    struct log *journal_log;
     size_t node_count;
     size_t opened_count; /* nodes whose open was called */
     int event_fd;
@@ -113,6 +116,8 @@ static void prepare_node(struct topology *topology, size_t index, bool rehearsal
     node->stop_phase = &topology->stop_phase;
     node->rehearsal = rehearsal;
     node->on_cycle = wired->on_cycle;
+    node->durable = !is_reporter && node_spec_is_durable(spec, topology->spec);
+    node->journal = topology->journal;
     node->deadline_ns = CLOCK_NEVER_NS;
     node->state = calloc(1, node->type->state_bytes + 1);
     node->stats = aligned_alloc(CACHE_LINE_BYTES, sizeof *node->stats);
@@ -212,6 +217,54 @@ static void open_idles(struct topology *topology)
         idle_open(&topology->application_idles[i], topology->crowd);
 }
 
+/* ---- the store ---- */
+
+/* Any thread: the event makes whoever waits for it look at topology_failure. */
+static void end_without_store(void *context)
+{
+    struct topology *topology = context;
+    uint64_t one = 1;
+    topology_stop(topology, STOP_ABANDON);
+    while (write(topology->event_fd, &one, sizeof one) < 0 && errno == EINTR)
+        continue;
+}
+
+static size_t end_journal_turn(void *journal, int64_t now_ns, int64_t *deadline_ns)
+{
+    return journal_end_turn(journal, now_ns, deadline_ns);
+}
+
+static enum status open_journal(struct topology *topology, bool rehearsal, struct error *error)
+{
+    const struct launch_options *launch = &topology->spec->launch;
+    size_t durable = topology->placement.durable_thread;
+    if (launch->store == NULL)
+        return STATUS_OK;
+    if (rehearsal)
+        return journal_rehearse(launch->store, error);
+    struct log_settings log_settings = {.node_name = "store", .address = "", .level = LOG_INFO};
+    enum status status = log_open(&topology->journal_log, &log_settings, error);
+    if (status == STATUS_OK && durable == WIRING_NONE)
+        log_line(topology->journal_log, LOG_WARN, "--store %s is not used: no node of the launch keeps anything",
+                 launch->store);
+    if (status != STATUS_OK || durable == WIRING_NONE)
+        return status;
+    struct journal_settings settings = {
+        .directory = launch->store,
+        .sync_interval_ns = launch->sync_interval_ns,
+        .log = topology->journal_log,
+        .failed = end_without_store,
+        .context = topology,
+    };
+    struct node_loop *loop = &topology->loops[durable];
+    status = journal_open(&topology->journal, &settings, &loop->idle, error);
+    if (status == STATUS_OK) {
+        loop->turn_end = end_journal_turn;
+        loop->turn_end_context = topology->journal;
+    }
+    return status;
+}
+
 static struct topology *allocate(const struct topology_spec *spec, const struct catalog *catalog)
 {
     struct topology *topology = calloc(1, sizeof *topology);
@@ -294,13 +347,15 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
         topology->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         open_idles(topology);
         make_edges(topology);
+        status = topology->event_fd >= 0 ? open_journal(topology, rehearsal, error)
+                                         : error_set_errno(error, errno, "cannot make an event descriptor");
         for (size_t i = 0; i < topology->node_count; i++)
             prepare_node(topology, i, rehearsal);
         count_weak_links(topology);
         for (size_t i = 0; i < topology->placement.thread_count; i++)
             prepare_loop(topology, i);
-        status = topology->event_fd >= 0 ? open_nodes(topology, error)
-                                         : error_set_errno(error, errno, "cannot make an event descriptor");
+        if (status == STATUS_OK)
+            status = open_nodes(topology, error);
     }
     *topology_pointer = topology;
     if (status != STATUS_OK)
@@ -310,16 +365,26 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
 
 /* ---- start and stop ---- */
 
+/* The thread's first node that is pinned: its only one, but on the durable thread. NULL: there is none. */
+static const struct node_spec *pinned_node(const struct topology *topology, size_t thread)
+{
+    const struct placement *placement = &topology->placement;
+    for (size_t i = placement->first[thread]; i < placement->first[thread + 1]; i++) {
+        size_t node = placement->order[i];
+        if (node < topology->spec->node_count && topology->spec->nodes[node].common.cpu_list != NULL)
+            return &topology->spec->nodes[node];
+    }
+    return NULL;
+}
+
 static enum status start_loop(struct topology *topology, size_t index, struct error *error)
 {
     enum status status = node_loop_start(&topology->loops[index], error);
-    size_t first = topology->placement.order[topology->placement.first[index]];
-    if (status != STATUS_OK || first >= topology->spec->node_count)
+    if (status != STATUS_OK)
         return status;
-    const struct node_spec *node = &topology->spec->nodes[first]; /* with a --cpu-list it is the thread's only one */
+    const struct node_spec *node = pinned_node(topology, index);
     int cpu;
-    if (node->common.cpu_list == NULL ||
-        cpu_list_pick(node->common.cpu_list, node->cpu_index, &cpu, error) != STATUS_OK)
+    if (node == NULL || cpu_list_pick(node->common.cpu_list, node->cpu_index, &cpu, error) != STATUS_OK)
         return STATUS_OK;
     return cpu_bind(topology->loops[index].thread, cpu, error);
 }
@@ -332,7 +397,7 @@ enum status topology_start(struct topology *topology, struct error *error)
     topology->start_ns = clock_monotonic_ns();
     topology->start_wall_ns = clock_wall_ns();
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the main thread's */
-    enum status status = STATUS_OK;
+    enum status status = topology->journal != NULL ? journal_start(topology->journal, error) : STATUS_OK;
     /* Sources come first on the command line as often as not; consumers are started before them. */
     for (size_t i = topology->placement.thread_count; i-- > 0 && status == STATUS_OK;)
         status = start_loop(topology, i, error);
@@ -453,7 +518,19 @@ bool topology_has_drained(struct topology *topology, int64_t now_ns)
     return now_ns - topology->drain_since_ns >= (seen.sockets ? NS_PER_S : 10 * NS_PER_MS);
 }
 
-/* ---- close ---- */
+/* ---- the end ---- */
+
+enum status topology_finish(struct topology *topology, struct error *error)
+{
+    for (size_t i = 0; i < topology->placement.thread_count; i++)
+        node_loop_join(&topology->loops[i]);
+    return topology->journal != NULL ? journal_finish(topology->journal, error) : STATUS_OK;
+}
+
+enum status topology_failure(const struct topology *topology, struct error *error)
+{
+    return topology->journal != NULL ? journal_failure(topology->journal, error) : STATUS_OK;
+}
 
 static void close_node(struct node *node, bool opened)
 {
@@ -472,8 +549,11 @@ void topology_close(struct topology **topology_pointer)
     if (topology == NULL)
         return;
     topology_stop(topology, STOP_ABANDON);
-    for (size_t i = 0; i < topology->placement.thread_count; i++)
-        node_loop_join(&topology->loops[i]);
+    struct error error = {0};
+    if (topology_finish(topology, &error) != STATUS_OK && topology->journal_log != NULL)
+        log_line(topology->journal_log, LOG_ERROR, "%s", error.text);
+    journal_close(&topology->journal); /* the last cut asked the nodes; from here on they are taken apart */
+    log_close(&topology->journal_log);
     for (size_t i = 0; i < topology->node_count; i++)
         close_node(&topology->nodes[i], i < topology->opened_count);
     for (size_t i = 0; i < topology->placement.thread_count; i++)
@@ -512,6 +592,11 @@ struct node *const *topology_nodes(const struct topology *topology, size_t *coun
 {
     *count = topology->node_count;
     return topology->node_pointers;
+}
+
+const struct journal *topology_journal(const struct topology *topology)
+{
+    return topology->journal;
 }
 
 int64_t topology_start_ns(const struct topology *topology)

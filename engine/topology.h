@@ -4,7 +4,8 @@
  *   open    wires, makes edges, opens every node (sockets, files): all mistakes show here, before anything runs
  *   start   the threads: one a node, or one for several (placement.h)
  *   stop    sources stop, the rest flows to its end (STOP_DRAIN); or everything ends now (STOP_ABANDON)
- *   close   joins the threads, closes the nodes
+ *   finish  joins the threads; with a --store, the journal (journal.h) keeps what is left
+ *   close   closes the nodes
  *
  * All calls from one thread (the one that opened it), unless said otherwise.
  */
@@ -36,7 +37,14 @@ bool topology_all_ended(struct topology *topology);
  * must have moved for a second. */
 bool topology_has_drained(struct topology *topology, int64_t now_ns);
 
-/* Joins and closes; ends what has not ended. */
+/* After all have ended: joins the threads, and what the durable nodes have done is on the disk when it returns, or the
+ * error says why not. Then it stays as it is, for looking at. The second time it does nothing. Blocks. */
+enum status topology_finish(struct topology *topology, struct error *error) MUST_USE;
+
+/* What the store's failure was, if it has failed (the nodes then end by themselves: STOP_ABANDON). Any thread. */
+enum status topology_failure(const struct topology *topology, struct error *error) MUST_USE;
+
+/* Finishes and closes; ends what has not ended. */
 void topology_close(struct topology **topology);
 
 /* ---- for looking at ---- */
@@ -45,6 +53,8 @@ const struct wiring *topology_wiring(const struct topology *topology);
 const struct placement *topology_placement(const struct topology *topology);
 /* All nodes, the reporter (if any) last. */
 struct node *const *topology_nodes(const struct topology *topology, size_t *count);
+/* NULL: no --store, nothing durable, or a rehearsal. */
+const struct journal *topology_journal(const struct topology *topology);
 /* Monotonic and wall time of the start. */
 int64_t topology_start_ns(const struct topology *topology);
 int64_t topology_start_wall_ns(const struct topology *topology);

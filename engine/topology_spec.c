@@ -434,6 +434,19 @@ static enum status check_vuid(const char *vuid, struct error *error)
                      VUID_BYTES_MAX);
 }
 
+bool node_spec_is_durable(const struct node_spec *node, const struct topology_spec *spec)
+{
+    return node->type->is_durable != NULL && node->type->is_durable(node, spec);
+}
+
+/* A type that knows which flag asks for it may have said it in better words. */
+static enum status check_store(const struct node_spec *node, const struct topology_spec *spec, struct error *error)
+{
+    if (spec->launch.store != NULL || !node_spec_is_durable(node, spec))
+        return STATUS_OK;
+    return error_set(error, STATUS_USAGE, "what it keeps (--durability, --overflow spill) needs --store DIRECTORY");
+}
+
 enum status topology_spec_check(const struct topology_spec *spec, struct error *error)
 {
     bool has_source = false;
@@ -443,6 +456,8 @@ enum status topology_spec_check(const struct topology_spec *spec, struct error *
         enum status status = check_vuid(node->common.vuid, error);
         if (status == STATUS_OK && node->type->check != NULL)
             status = node->type->check(node, spec, error);
+        if (status == STATUS_OK)
+            status = check_store(node, spec, error);
         if (status != STATUS_OK) {
             error_prefix(error, "%s", node->name);
             return status;

@@ -72,6 +72,9 @@ void topology_spec_add_port(struct topology_spec *spec, const struct address *ad
 /* Each node type's own check. Apart from parsing, because the embedding program's functions come in between. */
 enum status topology_spec_check(const struct topology_spec *spec, struct error *error) MUST_USE;
 
+/* What the node's type says to is_durable; after the check. */
+bool node_spec_is_durable(const struct node_spec *node, const struct topology_spec *spec);
+
 void topology_spec_free(struct topology_spec *spec);
 
 /* A random VUID: url-safe base64 of a six-digit decimal, as the prototype makes it. */

@@ -45,3 +45,28 @@ enum status command_arguments_parse(const struct option *table, void *config, in
     }
     return options_check_required(table, config, error);
 }
+
+/* How many of the arguments from `arguments` on, of which there are `count`, are one flag. */
+static int flag_argument_count(const struct option *table, int count, char **arguments)
+{
+    if (strncmp(arguments[0], "--", 2) != 0)
+        return 0;
+    const char *name = arguments[0] + 2;
+    size_t length = strcspn(name, "=");
+    const struct option *option = options_find(table, name, length);
+    return option != NULL && option->kind != OPTION_FLAG && name[length] != '=' && count > 1 ? 2 : 1;
+}
+
+void command_arguments_sort(const struct option *table, int count, char **arguments)
+{
+    int front = 0;
+    for (int at = 0; at < count;) {
+        int flag_count = flag_argument_count(table, count - at, arguments + at);
+        for (int i = 0; i < flag_count; i++) {
+            char *argument = arguments[at + i];
+            memmove(arguments + front + 1, arguments + front, (size_t)(at + i - front) * sizeof *arguments);
+            arguments[front++] = argument;
+        }
+        at += flag_count > 0 ? flag_count : 1;
+    }
+}

@@ -15,4 +15,8 @@
 enum status command_arguments_parse(const struct option *table, void *config, int count, char **arguments, int *used,
                                     struct error *error) MUST_USE;
 
+/* Moves the flags, with their values, in front of the other arguments, for a command that takes them anywhere. The
+ * order stays otherwise. */
+void command_arguments_sort(const struct option *table, int count, char **arguments);
+
 #endif

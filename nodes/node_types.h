@@ -17,6 +17,8 @@ extern const struct node_type metrics_reporter_type;
 
 extern const struct command client_command;
 extern const struct command fixgen_command;
+extern const struct command store_command;
+extern const struct command dead_letters_command;
 
 /* The engine finds everything through this one. */
 extern const struct catalog millrace_catalog;

@@ -13,6 +13,8 @@
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/node_types.h"
+#include "nodes/worker_durable.h"
+#include "nodes/worker_order.h"
 
 #define WORKER(member) offsetof(struct worker_config, member)
 
@@ -168,6 +170,9 @@ static enum status worker_check(const struct node_spec *node, const struct topol
     }
     if (config->dead_letter.count > 1)
         return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
+    enum status status = worker_check_order(config, spec, error);
+    if (status != STATUS_OK)
+        return status;
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
     return read_settings(config, function, values, error);
 }
@@ -245,6 +250,8 @@ static enum status worker_open(struct node *node, struct error *error)
         status = open_inputs(worker, error);
     if (status == STATUS_OK)
         status = open_outputs(worker, error);
+    if (status == STATUS_OK)
+        worker_durable_join(worker);
     return status;
 }
 
@@ -466,7 +473,8 @@ static size_t worker_step(struct node *node, int64_t now_ns)
      * nothing, and --exit-when-drained ends the launch around it. */
     if (worker->has_remote_input)
         show_counts(worker);
-    size_t taken = phase != STOP_ABANDON ? take_inputs(worker, now_ns) : 0;
+    bool may_take = phase != STOP_ABANDON && worker_durable_may_take(worker);
+    size_t taken = may_take ? take_inputs(worker, now_ns) : 0;
     settle_inputs(worker);
     int64_t flushed_ns = flush_outputs(worker, now_ns);
     node->deadline_ns = asked_ns < flushed_ns ? asked_ns : flushed_ns;
@@ -503,6 +511,7 @@ const struct node_type worker_type = {
     .reports = true,
     .this_may_block = worker_may_block,
     .this_weight = worker_weight,
+    .is_durable = worker_is_durable,
     .knows_setting = worker_knows_setting,
     .print_more_help = worker_print_more_help,
     .promises = worker_promises,

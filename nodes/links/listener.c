@@ -91,6 +91,8 @@ static void take_frame(void *context, struct tcp_stream *stream, const void *tex
 static void stream_closed(void *context, struct tcp_stream *stream, enum tcp_end end, const char *why)
 {
     const struct listener *listener = context;
+    if (listener->handlers.stream_closed != NULL)
+        listener->handlers.stream_closed(listener->handlers.context, stream);
     if (end == TCP_END_MALFORMED || end == TCP_END_CUT)
         listener->handlers.stream_fault(listener->handlers.context, tcp_peer_text(stream), why);
 }
@@ -190,8 +192,10 @@ int64_t listener_step(struct listener *listener, int64_t now_ns)
         if (socket->tcp != NULL) {
             tcp_server_flush(socket->tcp);
             tell_refused(socket);
-        } else if (socket->unsent && (socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN)) {
-            when_ns = now_ns + resend_interval_ns;
+        } else if (socket->unsent || udp_gathered_count(socket->udp) > 0) {
+            socket->unsent = udp_flush(socket->udp) == STATUS_AGAIN;
+            if (socket->unsent)
+                when_ns = now_ns + resend_interval_ns;
         }
     }
     return when_ns;

@@ -22,6 +22,9 @@ struct listener_handlers {
     void (*frame)(void *context, struct tcp_stream *stream, const void *text, size_t length);
     /* A stream was ended because what came was no frame, or was cut off. */
     void (*stream_fault)(void *context, const char *peer, const char *why);
+    /* The stream is gone after this call, for whatever reason: an answer that is still owed to it is not to be sent.
+     * NULL: not wanted. */
+    void (*stream_closed)(void *context, struct tcp_stream *stream);
     /* So many connections were turned away: there are --max-connections already, or no descriptor is left. */
     void (*refused)(void *context, uint64_t count);
     void *context;
@@ -32,7 +35,8 @@ enum status listener_open(struct listener **listener, struct node *node, const s
                           uint64_t message_bytes_max, uint64_t connection_count_max,
                           const struct listener_handlers *handlers, struct error *error) MUST_USE;
 
-/* Sends answers that could not go out at once. Call it each step; returns when it wants to be called again. */
+/* Sends answers that were given outside of the handlers, or could not go out at once. Call it each step; returns when
+ * it wants to be called again. */
 int64_t listener_step(struct listener *listener, int64_t now_ns);
 
 /* How many answers over UDP the system did not send. */

@@ -3,9 +3,14 @@
 #include <string.h>
 
 #include "engine/check.h"
+#include "engine/clock.h"
 
 static const char error_unknown[] = "ERR unknown command";
 static const char error_full[] = "ERR queue full";
+static const char error_full_disk[] = "ERR queue full: disk";
+static const char error_malformed[] = "ERR malformed command";
+static const char error_unknown_lease[] = "ERR unknown lease";
+static const char error_lease_over[] = "ERR lease is over";
 static const char error_message_of[] = "ERR message of ";
 static const char needs_tcp_end[] = " bytes needs TCP";
 static const char too_long_middle[] = " bytes is above the limit of ";
@@ -13,6 +18,89 @@ static const char too_long_middle[] = " bytes is above the limit of ";
 static bool verb_is(const char *text, size_t verb_length, const char *verb)
 {
     return verb_length == strlen(verb) && memcmp(text, verb, verb_length) == 0;
+}
+
+/* A part of the text up to the next colon, and what is behind that. */
+struct part {
+    const char *text;
+    size_t length;
+    bool has_more; /* a colon ended it */
+};
+
+static struct part next_part(const char **rest, size_t *rest_length)
+{
+    const char *colon = *rest_length > 0 ? memchr(*rest, ':', *rest_length) : NULL;
+    size_t length = colon != NULL ? (size_t)(colon - *rest) : *rest_length;
+    struct part part = {.text = *rest, .length = length, .has_more = colon != NULL};
+    size_t passed = length + (colon != NULL ? 1 : 0);
+    *rest += passed;
+    *rest_length -= passed;
+    return part;
+}
+
+/* Decimal seconds, to the nanosecond (what is finer is dropped). 0: these are none, or out of bounds. */
+static int64_t parse_seconds_ns(const char *text, size_t length)
+{
+    int64_t ns = 0;
+    size_t at = 0;
+    for (; at < length && text[at] >= '0' && text[at] <= '9'; at++)
+        if ((ns = ns * 10 + (text[at] - '0') * NS_PER_S) > QUEUE_LEASE_SECONDS_MAX * NS_PER_S)
+            return 0;
+    if (at == 0)
+        return 0;
+    if (at < length && text[at] == '.')
+        for (int64_t unit_ns = NS_PER_S / 10; ++at < length && text[at] >= '0' && text[at] <= '9'; unit_ns /= 10)
+            ns += (text[at] - '0') * unit_ns;
+    return at == length && ns <= QUEUE_LEASE_SECONDS_MAX * NS_PER_S ? ns : 0;
+}
+
+/* With a name (an id, a lease) first. */
+static struct queue_command parse_named(enum queue_verb verb, const char *rest, size_t rest_length)
+{
+    const struct queue_command malformed = {.verb = QUEUE_MALFORMED};
+    struct part name = next_part(&rest, &rest_length);
+    struct queue_command command = {
+        .verb = verb, .message = rest, .message_length = rest_length, .name = name.text, .name_length = name.length};
+    if (name.length == 0)
+        return malformed;
+    if (verb == QUEUE_PUTID && (!name.has_more || name.length > QUEUE_ID_BYTES_MAX))
+        return malformed;
+    if (verb == QUEUE_ACK && name.has_more)
+        return malformed;
+    if (verb == QUEUE_EXTEND && (command.time_ns = parse_seconds_ns(rest, rest_length)) == 0)
+        return malformed;
+    return command;
+}
+
+static struct queue_command parse_lease(const char *rest, size_t rest_length, bool has_more)
+{
+    struct queue_command command = {.verb = QUEUE_LEASE};
+    if (has_more && (command.time_ns = parse_seconds_ns(rest, rest_length)) == 0)
+        command.verb = QUEUE_MALFORMED;
+    return command;
+}
+
+static struct queue_command parse_others(const char *rest, size_t rest_length)
+{
+    static const struct {
+        const char *word;
+        enum queue_verb verb;
+    } named[] = {{"PUTID", QUEUE_PUTID}, {"ACK", QUEUE_ACK}, {"NACK", QUEUE_NACK}, {"EXTEND", QUEUE_EXTEND}};
+    struct part verb = next_part(&rest, &rest_length);
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        if (verb_is(verb.text, verb.length, named[i].word))
+            return parse_named(named[i].verb, rest, rest_length);
+    if (verb_is(verb.text, verb.length, "LEASE"))
+        return parse_lease(rest, rest_length, verb.has_more);
+    if (verb_is(verb.text, verb.length, "PUT"))
+        return (struct queue_command){.verb = QUEUE_PUT, .message = ""};
+    if (verb_is(verb.text, verb.length, "GET"))
+        return (struct queue_command){.verb = QUEUE_GET};
+    if (verb_is(verb.text, verb.length, "SIZE"))
+        return (struct queue_command){.verb = QUEUE_SIZE};
+    if (verb_is(verb.text, verb.length, "STATS"))
+        return (struct queue_command){.verb = QUEUE_STATS};
+    return (struct queue_command){.verb = QUEUE_UNKNOWN};
 }
 
 struct queue_command queue_command_parse(const void *text, size_t length)
@@ -23,15 +111,7 @@ struct queue_command queue_command_parse(const void *text, size_t length)
         return (struct queue_command){.verb = QUEUE_PUT, .message = bytes + 4, .message_length = length - 4};
     if (length == 3 && memcmp(bytes, "GET", 3) == 0)
         return (struct queue_command){.verb = QUEUE_GET};
-    const char *colon = length > 0 ? memchr(bytes, ':', length) : NULL;
-    size_t verb_length = colon != NULL ? (size_t)(colon - bytes) : length;
-    if (verb_is(bytes, verb_length, "PUT"))
-        return (struct queue_command){.verb = QUEUE_PUT, .message = ""};
-    if (verb_is(bytes, verb_length, "GET"))
-        return (struct queue_command){.verb = QUEUE_GET};
-    if (verb_is(bytes, verb_length, "SIZE"))
-        return (struct queue_command){.verb = QUEUE_SIZE};
-    return (struct queue_command){.verb = QUEUE_UNKNOWN};
+    return parse_others(bytes, length);
 }
 
 /* Without printf: each PUT is answered, and the formatting would cost as much as all the rest of it. */
@@ -74,6 +154,39 @@ size_t queue_answer_unknown(char *text)
 size_t queue_answer_full(char *text)
 {
     return append(text, 0, error_full);
+}
+
+size_t queue_answer_full_disk(char *text)
+{
+    return append(text, 0, error_full_disk);
+}
+
+size_t queue_answer_malformed(char *text)
+{
+    return append(text, 0, error_malformed);
+}
+
+size_t queue_answer_ok(char *text)
+{
+    return append(text, 0, "OK");
+}
+
+size_t queue_answer_unknown_lease(char *text)
+{
+    return append(text, 0, error_unknown_lease);
+}
+
+size_t queue_answer_lease_over(char *text)
+{
+    return append(text, 0, error_lease_over);
+}
+
+size_t queue_answer_lease_head(char *text, const void *lease, size_t lease_length, uint32_t deliveries)
+{
+    CHECK(lease_length < QUEUE_ANSWER_BYTES - 16);
+    memcpy(text, lease, lease_length);
+    size_t length = append_number(text, append(text, lease_length, ":"), deliveries);
+    return append(text, length, ":");
 }
 
 size_t queue_answer_too_long(char *text, size_t message_length, uint64_t limit)

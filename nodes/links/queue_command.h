@@ -8,15 +8,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum queue_verb { QUEUE_PUT, QUEUE_GET, QUEUE_SIZE, QUEUE_UNKNOWN };
-
-struct queue_command {
-    enum queue_verb verb;
-    const void *message; /* PUT: within the text */
-    size_t message_length;
+enum queue_verb {
+    QUEUE_PUT,
+    QUEUE_GET,
+    QUEUE_SIZE,
+    QUEUE_PUTID,
+    QUEUE_LEASE,
+    QUEUE_ACK,
+    QUEUE_NACK,
+    QUEUE_EXTEND,
+    QUEUE_STATS,
+    QUEUE_MALFORMED, /* a verb of the above whose arguments are none */
+    QUEUE_UNKNOWN,
 };
 
-/* The verb ends at the first colon; verbs are upper case; PUT alone puts the empty message. */
+enum { QUEUE_ID_BYTES_MAX = 64, QUEUE_LEASE_SECONDS_MAX = 86400 };
+
+/* All pointers are into the text. */
+struct queue_command {
+    enum queue_verb verb;
+    const void *message; /* PUT, PUTID; NACK: the reason, which may be empty */
+    size_t message_length;
+    const void *name; /* PUTID: the id, 1 to QUEUE_ID_BYTES_MAX bytes; ACK, NACK, EXTEND: the lease */
+    size_t name_length;
+    int64_t time_ns; /* EXTEND; LEASE: 0 if it names none. Above 0, at most QUEUE_LEASE_SECONDS_MAX seconds */
+};
+
+/*
+ * The verb ends at the first colon; verbs are upper case; PUT alone puts the empty message.
+ *
+ *   PUT:MESSAGE  GET  SIZE  STATS  PUTID:ID:MESSAGE  LEASE  LEASE:SECONDS
+ *   ACK:LEASE  NACK:LEASE  NACK:LEASE:REASON  EXTEND:LEASE:SECONDS
+ *
+ * SECONDS are decimal, with or without a fraction ("2", "0.25").
+ */
 struct queue_command queue_command_parse(const void *text, size_t length);
 
 /* Answers other than a message. `text` takes QUEUE_ANSWER_BYTES; each returns its length. No NUL ends it. */
@@ -25,6 +50,16 @@ size_t queue_answer_put(char *text, size_t message_length);
 size_t queue_answer_size(char *text, uint64_t message_count);
 size_t queue_answer_unknown(char *text);
 size_t queue_answer_full(char *text);
+/* The disk has no room, not the queue. */
+size_t queue_answer_full_disk(char *text);
+size_t queue_answer_malformed(char *text);
+size_t queue_answer_ok(char *text);
+/* The lease is none of ours, or it ended too long ago to know. */
+size_t queue_answer_unknown_lease(char *text);
+/* It was one of ours, and the message is with somebody else now, or given up. */
+size_t queue_answer_lease_over(char *text);
+/* What goes before the message in the answer to a LEASE: "LEASE:DELIVERIES:". */
+size_t queue_answer_lease_head(char *text, const void *lease, size_t lease_length, uint32_t deliveries);
 size_t queue_answer_too_long(char *text, size_t message_length, uint64_t limit);
 size_t queue_answer_needs_tcp(char *text, size_t message_length);
 

@@ -57,6 +57,15 @@ BROKEN = [
     ("setting by a name that is none", QUEUE + PLAYER + ["--set", "a=b"], ["--set: --a: ", "pong"]),
     ("setting out of range", QUEUE + worker(A, A, "marketspread", "--orders-limit", "1"), ["--orders-limit", "'1'"]),
     ("setting without a value", QUEUE + worker(A, A, "marketspread", "--set", "orders-full"), ["NAME=VALUE"]),
+    ("order by no key", QUEUE + worker(A, A, "pong", "--order", "key", "--order-key", "xml:a"),
+     ["--order-key", "xml:a", "json:FIELD"]),
+    ("order over sockets", ["--join", "sockets"] + QUEUE + worker(A, A, "pong", "--order", "key", "--count", "2"),
+     ["--order key", "--join sockets", "--count 1"]),
+    ("order of a queue elsewhere", worker(A, B, "pong", "--order", "fifo", "--count", "2"),
+     ["--order fifo", A, "not in this launch", "--count 1"]),
+    ("order beside another worker", ["--mq", "--address", A, "--address", "tcp://" + A]
+     + worker(A, B, "pong", "--order", "key", "--count", "2") + worker("tcp://" + A, B),
+     ["--order key", A, "others", "--order none"]),
     ("unknown setting", QUEUE + worker(A, A, "marketspread", "--set", "full=1"), ["--full", "--orders-full"]),
     ("input that nobody offers", QUEUE + worker("nowhere", A), ["nowhere"]),
     ("output that nobody offers", QUEUE + worker(A, "nowhere"), ["nowhere"]),
@@ -125,6 +134,9 @@ GOOD = [
     ("pong", QUEUE + PLAYER),
     ("flags with an equals sign", ["--mq", "--address=" + A] + PLAYER[:-2]
      + ["--function=pong"]),
+    ("replicas in order", QUEUE + ["--mq", "--address", B] + worker(A, B, "pong", "--order", "key", "--count", "2")
+     + worker(B, C, "pong", "--order", "fifo", "--count", "2")),
+    ("an order of one", worker(A, B, "pong", "--order", "key", "--order-key", "json:user")),
     ("settings of a function", QUEUE + worker(A, A, "marketspread", "--orders-limit", "9", "--set", "orders-full=refuse")),
     ("a setting as a default, for those that know it",
      ["--orders-limit", "9"] + QUEUE + worker(A, A, "marketspread") + worker(A, A)),

@@ -12,10 +12,11 @@ HOMES = (
     (r"sqlite3", {"engine/store_private.h"}),
     (r"xxhash", {"engine/store.c"}),
     (r"urcu", set()),
-    (r"md5\.h", {"nodes/functions/fix_router.c"}),
+    (r"md5\.h", {"nodes/hash/symbol_choice.c"}),
     (r"bsd/", {"nodes/worker_state.c"}),
     # Where JSON is read.
-    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/queue/dead_letter.c", "nodes/sink_message.c"}),
+    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/queue/dead_letter.c",
+                                "nodes/sink_message.c", "nodes/store_import.c"}),
 )
 
 

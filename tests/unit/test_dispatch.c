@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 
 #include "engine/clock.h"
 #include "nodes/dispatch.h"
+#include "nodes/node_types.h"
+#include "nodes/worker.h"
 
 enum { CONSUMER_MAX = 4, RECORD_BYTES = 24 };
 
@@ -25,7 +28,8 @@ struct fixture {
     int64_t now_ns;
 };
 
-static struct fixture *open_fixture(size_t consumer_count)
+/* With a `peer`: each consumer is a node like that. */
+static struct fixture *open_fixture_of(size_t consumer_count, const struct node *peer)
 {
     struct fixture *fixture = aligned_alloc(CACHE_LINE_BYTES, sizeof *fixture);
     assert_non_null(fixture);
@@ -35,9 +39,14 @@ static struct fixture *open_fixture(size_t consumer_count)
     fixture->node.outputs = fixture->outputs;
     fixture->node.output_count = consumer_count;
     for (size_t i = 0; i < consumer_count; i++)
-        fixture->outputs[i].edge = edge_new(EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT);
+        fixture->outputs[i] = (struct port){.edge = edge_new(EDGE_BLOCK_BYTES, EDGE_BLOCK_COUNT), .peer = peer};
     dispatch_open(&fixture->dispatch, &fixture->node);
     return fixture;
+}
+
+static struct fixture *open_fixture(size_t consumer_count)
+{
+    return open_fixture_of(consumer_count, NULL);
 }
 
 static void close_fixture(struct fixture *fixture)
@@ -62,7 +71,7 @@ static uint64_t dispatch(struct fixture *fixture)
 {
     uint64_t before = fixture->store.message_count;
     uint64_t out_before = stats_get(&fixture->stats.out_count);
-    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns);
     assert_true(before - fixture->store.message_count == given);
     assert_true(stats_get(&fixture->stats.out_count) - out_before == given);
     return given;
@@ -400,9 +409,102 @@ static void test_messages_keep_their_time(void **state)
     close_fixture(fixture);
 }
 
+/* ---- an order of replicas ---- */
+
+static struct fixture *open_replicas(struct node *peer, struct worker_config *config, size_t count)
+{
+    config->replica_count = count;
+    *peer = (struct node){.type = &worker_type, .config = config};
+    return open_fixture_of(count, peer);
+}
+
+static void put_text(struct fixture *fixture, const char *key, unsigned number)
+{
+    char text[64];
+    int length = snprintf(text, sizeof text, "35=D\00155=%s\00111=%u\001", key, number);
+    message_store_append(&fixture->store, text, (uint32_t)length, fixture->now_ns);
+}
+
+/* Each key has one replica and its numbers rise there; all keys together have more than one. */
+static void test_order_by_key(void **state)
+{
+    (void)state;
+    enum { KEYS = 26, ROUNDS = 200 };
+    struct node peer;
+    struct worker_config config = {.order = ORDER_KEY, .order_key = "fix:55"};
+    struct fixture *fixture = open_replicas(&peer, &config, 3);
+    unsigned next[KEYS] = {0};
+    size_t home[KEYS];
+    size_t used[3] = {0};
+    uint64_t got = 0;
+    for (unsigned round = 0; round < ROUNDS; round++)
+        for (unsigned i = 0; i < KEYS; i++)
+            put_text(fixture, (const char[]){(char)('A' + i), '\0'}, round);
+    while (got < (uint64_t)KEYS * ROUNDS) {
+        fixture->now_ns += NS_PER_MS;
+        dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+        uint64_t before = got;
+        for (size_t i = 0; i < 3; i++) {
+            const struct message *message;
+            while ((message = edge_peek(fixture->outputs[i].edge)) != NULL) {
+                char key;
+                unsigned number;
+                char text[64] = "";
+                memcpy(text, message->text, message->length);
+                assert_int_equal(sscanf(text, "35=D\00155=%c\00111=%u", &key, &number), 2);
+                unsigned index = (unsigned)(key - 'A');
+                if (number == 0)
+                    home[index] = i;
+                assert_int_equal(home[index], i);
+                assert_int_equal(number, next[index]++);
+                used[i]++;
+                got++;
+                edge_pop(fixture->outputs[i].edge);
+            }
+            edge_settle(fixture->outputs[i].edge);
+        }
+        assert_true(got > before);
+    }
+    assert_true(used[0] > 0 && used[1] > 0 && used[2] > 0);
+    close_fixture(fixture);
+}
+
+/* A replica that does nothing holds up those behind, who stay in their order. */
+static void test_order_by_key_waits(void **state)
+{
+    (void)state;
+    struct node peer;
+    struct worker_config config = {.order = ORDER_KEY, .order_key = "symbol"};
+    struct fixture *fixture = open_replicas(&peer, &config, 2);
+    for (unsigned i = 0; i < 10 * DISPATCH_AHEAD_MIN; i++)
+        put_text(fixture, "SAME", i);
+    uint64_t given = dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns);
+    assert_true(given == DISPATCH_AHEAD_MIN);
+    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns) == 0);
+    close_fixture(fixture);
+}
+
+static void test_order_of_all(void **state)
+{
+    (void)state;
+    struct node peer;
+    struct worker_config config = {.order = ORDER_FIFO};
+    struct fixture *fixture = open_replicas(&peer, &config, 3);
+    for (unsigned i = 0; i < DISPATCH_AHEAD_MIN; i++)
+        put_text(fixture, (const char[]){(char)('A' + i % 26), '\0'}, i);
+    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, fixture->now_ns) == DISPATCH_AHEAD_MIN);
+    assert_null(edge_peek(fixture->outputs[1].edge));
+    assert_null(edge_peek(fixture->outputs[2].edge));
+    assert_non_null(edge_peek(fixture->outputs[0].edge));
+    close_fixture(fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_by_key),
+        cmocka_unit_test(test_order_by_key_waits),
+        cmocka_unit_test(test_order_of_all),
         cmocka_unit_test(test_nothing_to_give),
         cmocka_unit_test(test_nobody_to_give_to),
         cmocka_unit_test(test_one_consumer_gets_all_in_order_at_once),

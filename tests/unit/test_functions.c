@@ -424,9 +424,8 @@ static void test_orders(void **state)
     stop(&call);
 }
 
-/* Opens marketspread with these two settings; somebody may keep its state. */
-static void start_market(struct millrace_call *call, const char *limit, const char *full,
-                         const struct worker_state_keeper *keeper)
+/* Opens marketspread with these two settings. */
+static void start_with_limit(struct millrace_call *call, const char *limit, const char *full)
 {
     *call = (struct millrace_call){.function = &function_market_spread};
     struct millrace_value values[MILLRACE_FUNCTION_SETTING_MAX];
@@ -435,13 +434,8 @@ static void start_market(struct millrace_call *call, const char *limit, const ch
     assert_int_equal(function_settings_default(call->function, values, &error), STATUS_OK);
     assert_int_equal(function_settings_set(call->function, values, "orders-limit", 12, limit, &error), STATUS_OK);
     assert_int_equal(function_settings_set(call->function, values, "orders-full", 11, full, &error), STATUS_OK);
-    open_keyed_state(call, keeper);
+    open_keyed_state(call, NULL);
     assert_int_equal(call->function->open(&call->state, values, &host, call, why, sizeof why), 0);
-}
-
-static void start_with_limit(struct millrace_call *call, const char *limit, const char *full)
-{
-    start_market(call, limit, full, NULL);
     assert_gives_nothing(call, QUOTE("TSLA", "252.84", "252.86"));
 }
 

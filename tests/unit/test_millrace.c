@@ -646,7 +646,7 @@ static void test_functions_that_do_not_fit(void **state)
     prepare(&mill, "mark", "5");
     struct millrace_function function = mark_function;
     function.abi_version = MILLRACE_FUNCTION_ABI + 1;
-    MUST_FAIL(millrace_launch_add_function(mill.launch, &function, &error), "function mark is made for version 3");
+    MUST_FAIL(millrace_launch_add_function(mill.launch, &function, &error), "function mark is made for version 4");
     function = mark_function;
     function.struct_bytes = 16;
     assert_int_equal(millrace_launch_add_function(mill.launch, &function, NULL), MILLRACE_ERROR);

@@ -6,40 +6,10 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/guarantee.h"
-#include "engine/message_store.h"
-#include "engine/node.h"
+#include "engine/journal.h"
 #include "engine/topology_spec.h"
-#include "net/lhhttt.h"
-#include "nodes/dispatch.h"
-#include "nodes/links/listener.h"
-#include "nodes/links/queue_command.h"
 #include "nodes/node_types.h"
-
-/* What happens to a message that the queue has no room for. */
-enum overflow {
-    OVERFLOW_REJECT,      /* ERR queue full; producers in the launch wait */
-    OVERFLOW_BLOCK,       /* its PUT is answered when there is room */
-    OVERFLOW_DROP_OLDEST, /* it is taken, and the oldest is dropped for it */
-    OVERFLOW_DROP_NEWEST, /* it is answered as if it were taken, and dropped */
-    OVERFLOW_SPILL,       /* it goes to the store, behind what is in memory */
-};
-
-struct queue_config {
-    struct address_list address;
-    uint64_t capacity_count;
-    uint64_t capacity_bytes;
-    uint64_t message_bytes_max;
-    uint64_t connection_count_max;
-    unsigned durability; /* enum durability */
-    unsigned overflow;   /* enum overflow */
-    int64_t age_max_ns;  /* 0: none */
-    struct address_list dead_letter;
-    uint64_t deliveries_max;
-    int64_t lease_ns;
-    uint64_t dedup_count;
-    int64_t dedup_age_ns;
-};
+#include "nodes/queue/queue_private.h"
 
 static const char *const durability_choices[] = {"memory", "async", "sync", NULL};
 static const char *const overflow_choices[] = {"reject", "block", "drop-oldest", "drop-newest", "spill", NULL};
@@ -74,19 +44,9 @@ static const struct option queue_options[] = {
     {0},
 };
 
-enum queue_counter {
-    COUNTER_REJECTED_FULL,
-    COUNTER_REJECTED_LONG,
-    COUNTER_MALFORMED,
-    COUNTER_UNKNOWN,
-    COUNTER_NEEDS_TCP,
-    COUNTER_EMPTY_GETS,
-    COUNTER_REPLIES_FAILED,
-    COUNTER_REFUSED,
-};
-
 static const struct counter queue_counters[] = {
     [COUNTER_REJECTED_FULL] = {"rejected_full", "PUTs answered with ERR queue full", false},
+    [COUNTER_REJECTED_DISK] = {"rejected_disk", "PUTs answered with ERR queue full: disk", false},
     [COUNTER_REJECTED_LONG] = {"rejected_too_long", "PUTs above --max-message", false},
     [COUNTER_MALFORMED] = {"malformed", "datagrams and streams that were no frames", false},
     [COUNTER_UNKNOWN] = {"unknown_commands", "frames with another verb", false},
@@ -94,20 +54,20 @@ static const struct counter queue_counters[] = {
     [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
     [COUNTER_REPLIES_FAILED] = {"replies_failed", "answers that could not be sent", false},
     [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
+    [COUNTER_RECOVERED] = {"recovered", "messages that the start found in the store; part of in", false},
+    [COUNTER_DUPLICATES] = {"duplicates", "PUTIDs of an id that was known; not part of in", false},
+    [COUNTER_LEASED] = {"leased", "deliveries by LEASE", false},
+    [COUNTER_REDELIVERED] = {"redelivered", "those that were not a message's first", false},
+    [COUNTER_ACKNOWLEDGED] = {"acknowledged", "leases that ended with ACK; part of out", false},
+    [COUNTER_NACKS] = {"nacks", "leases that ended with NACK", false},
+    [COUNTER_LEASES_EXPIRED] = {"leases_expired", "leases whose time ran out", false},
+    [COUNTER_DEAD_LETTERED] = {"dead_lettered", "messages given up and sent to --dead-letter", false},
+    [COUNTER_EXPIRED] = {"expired", "messages above --max-age", true},
+    [COUNTER_DROPPED_OLDEST] = {"dropped_oldest", "messages dropped for newer ones (--overflow drop-oldest)", true},
+    [COUNTER_DROPPED_NEWEST] = {"dropped_newest", "messages dropped because it was full (--overflow drop-newest)",
+                                true},
+    [COUNTER_UNDELIVERABLE] = {"undeliverable", "messages given up where there is no --dead-letter", true},
     {0},
-};
-
-struct queue {
-    struct node *node;
-    const struct queue_config *config;
-    struct message_store store;
-    struct listener *listener;
-    struct dispatch dispatch;
-    int64_t now_ns;         /* of this step, or of the commands between steps */
-    unsigned trusted_count; /* so many more commands may take now_ns for their time */
-    bool outputs_ended;
-    int64_t answers_since_ns; /* since when the end waits for answers to leave; 0: not yet */
-    size_t next_input;
 };
 
 /* At a stop: how often to see whether those who call over sockets have ended; how long a peer may take to read its
@@ -115,147 +75,15 @@ struct queue {
 static const int64_t callers_look_ns = NS_PER_MS;
 static const int64_t answers_wait_ns = 500 * NS_PER_MS;
 
-enum { EDGE_BLOCKS_A_STEP = 8 };
+enum { EDGE_BLOCKS_A_STEP = 8, SINGLE_MESSAGES_A_STEP = 1024 };
 
-/* Commands that were read at once share a look at the clock, so many of them: that is one or two microseconds' worth,
- * and a look costs as much as the rest of a command. One that is put and taken within them has waited for 0 ns. */
-static const unsigned trusted_count_max = 16;
-
-/* ---- commands ---- */
-
-/* How an answer goes back: over a datagram or a stream. */
-struct answer_way {
-    struct udp_socket *udp;
-    const struct udp_peer *peer;
-    struct tcp_stream *stream;
-};
-
-static void answer(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
-{
-    if (way->stream != NULL) {
-        tcp_send(way->stream, text, length, NULL, 0);
-        return;
-    }
-    char header[LHHTTT_HEADER_BYTES_MAX];
-    size_t header_length = lhhttt_write_header(length, header);
-    /* An answer that no datagram holds is not given here (see get); one that the system does not send is counted. */
-    enum status status = udp_send(way->udp, way->peer, header, header_length, text, length);
-    CHECK(status == STATUS_OK);
-    if (udp_gathered_count(way->udp) == 1)
-        queue->trusted_count = 0; /* the answers before this one may have been sent just now, which takes a while */
-}
-
+/* All that rests here, whoever may take it. */
 static void show_size(struct queue *queue)
 {
-    stats_set(&queue->node->stats->queued_count, queue->store.message_count);
+    stats_set(&queue->node->stats->queued_count, queue->store.message_count + queue->aside_count);
 }
 
-static size_t put(struct queue *queue, const struct queue_command *command, char *text)
-{
-    struct node_stats *stats = queue->node->stats;
-    const struct queue_config *config = queue->config;
-    if (command->message_length > config->message_bytes_max) {
-        stats_count(stats, COUNTER_REJECTED_LONG);
-        return queue_answer_too_long(text, command->message_length, config->message_bytes_max);
-    }
-    uint32_t length = (uint32_t)command->message_length;
-    if (queue->store.message_count >= config->capacity_count ||
-        !message_store_has_room(&queue->store, length, config->capacity_bytes)) {
-        stats_count(stats, COUNTER_REJECTED_FULL);
-        return queue_answer_full(text);
-    }
-    message_store_append(&queue->store, command->message, length, queue->now_ns);
-    stats_add(&stats->in_count, 1);
-    return queue_answer_put(text, length);
-}
-
-static void get(struct queue *queue, const struct answer_way *way)
-{
-    struct node_stats *stats = queue->node->stats;
-    struct block_cursor *cursor = message_store_cursor(&queue->store);
-    if (cursor == NULL) {
-        stats_count(stats, COUNTER_EMPTY_GETS);
-        answer(queue, way, "", 0);
-        return;
-    }
-    const struct message *message = block_cursor_peek(cursor);
-    char header[LHHTTT_HEADER_BYTES_MAX];
-    if (way->stream == NULL &&
-        lhhttt_write_header(message->length, header) + message->length > UDP_DATAGRAM_BYTES_MAX) {
-        char text[QUEUE_ANSWER_BYTES];
-        stats_count(stats, COUNTER_NEEDS_TCP);
-        answer(queue, way, text, queue_answer_needs_tcp(text, message->length));
-        return;
-    }
-    answer(queue, way, message->text, message->length);
-    stats_add(&stats->out_count, 1);
-    histogram_record(&stats->latency, queue->now_ns - block_message_time_ns(cursor->block, message), 1);
-    uint32_t record_bytes = message_record_bytes(message->length);
-    block_cursor_pop(cursor);
-    message_store_taken(&queue->store, 1, record_bytes);
-}
-
-static void handle(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
-{
-    struct queue_command command = queue_command_parse(text, length);
-    if (queue->trusted_count-- == 0) {
-        queue->now_ns = clock_monotonic_ns();
-        queue->trusted_count = trusted_count_max - 1;
-    }
-    char reply[QUEUE_ANSWER_BYTES];
-    size_t reply_length = 0;
-    switch (command.verb) {
-    case QUEUE_PUT:
-        reply_length = put(queue, &command, reply);
-        break;
-    case QUEUE_GET:
-        get(queue, way);
-        return;
-    case QUEUE_SIZE:
-        reply_length = queue_answer_size(reply, queue->store.message_count);
-        break;
-    case QUEUE_UNKNOWN:
-        stats_count(queue->node->stats, COUNTER_UNKNOWN);
-        reply_length = queue_answer_unknown(reply);
-        break;
-    }
-    answer(queue, way, reply, reply_length);
-}
-
-static void log_malformed(struct queue *queue, const void *data, size_t length)
-{
-    char quoted[96];
-    stats_count(queue->node->stats, COUNTER_MALFORMED);
-    if (log_wants(queue->node->log, LOG_DEBUG))
-        log_line(queue->node->log, LOG_DEBUG, "a datagram of %zu bytes is no frame: '%s'", length,
-                 log_quote(data, length, quoted, sizeof quoted));
-}
-
-static void batch_begins(void *context)
-{
-    struct queue *queue = context;
-    queue->trusted_count = 0;
-}
-
-static void take_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
-                          size_t length)
-{
-    struct queue *queue = context;
-    const void *text;
-    size_t text_length;
-    if (lhhttt_read_datagram(data, length, &text, &text_length) != STATUS_OK) {
-        log_malformed(queue, data, length);
-        return;
-    }
-    struct answer_way way = {.udp = socket, .peer = peer};
-    handle(queue, &way, text, text_length);
-}
-
-static void take_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
-{
-    struct answer_way way = {.stream = stream};
-    handle(context, &way, text, length);
-}
+/* ---- sockets ---- */
 
 static void stream_fault(void *context, const char *peer, const char *why)
 {
@@ -271,6 +99,11 @@ static void connections_refused(void *context, uint64_t count)
 }
 
 /* ---- rings ---- */
+
+static uint64_t minus(uint64_t one, uint64_t other)
+{
+    return one > other ? one - other : 0;
+}
 
 /* What the queue may hold. */
 struct room {
@@ -304,14 +137,44 @@ static uint64_t copy_messages(struct queue *queue, struct edge *edge, struct roo
     return count;
 }
 
+/* Whether messages from rings can be taken whole runs at a time: nothing is dropped, nothing goes to the store. */
+static bool takes_runs(const struct queue *queue)
+{
+    unsigned overflow = queue->config->overflow;
+    return queue->kept.journal == NULL && overflow != OVERFLOW_DROP_OLDEST && overflow != OVERFLOW_DROP_NEWEST;
+}
+
+/* One by one. A durable worker's are taken whatever the capacity while a cut waits for its ring to be empty. */
+static uint64_t take_singly(struct queue *queue, const struct port *port, bool comes_home)
+{
+    bool all = comes_home || (port->peer != NULL && port->peer->durable && kept_cutting(queue));
+    uint64_t taken = 0;
+    const struct message *message;
+    while ((all || taken < SINGLE_MESSAGES_A_STEP) && (message = edge_peek(port->edge)) != NULL) {
+        if (all)
+            contents_add(queue, message->text, message->length, queue->now_ns);
+        else if (contents_put(queue, message->text, message->length, queue->now_ns) != PUT_TAKEN)
+            break;
+        edge_pop(port->edge);
+        taken++;
+    }
+    show_size(queue); /* before the block is given back, as above */
+    edge_settle(port->edge);
+    return taken;
+}
+
 /* A bounded batch from one producer; it waits when the queue is full. Not on a cycle that stops: there nobody takes
  * from the queue any more, and what is on the cycle's rings (which bound it) must come home for the rest to end. */
-static uint64_t take_edge(struct queue *queue, struct edge *edge)
+static uint64_t take_edge(struct queue *queue, const struct port *port)
 {
+    struct edge *edge = port->edge;
     bool comes_home = queue->node->on_cycle && node_stop_phase(queue->node) == STOP_DRAIN;
+    if (!takes_runs(queue))
+        return take_singly(queue, port, comes_home);
+    const struct queue_config *config = queue->config;
     struct room room = {
-        .count_max = comes_home ? UINT64_MAX : queue->config->capacity_count,
-        .bytes_max = comes_home ? UINT64_MAX : queue->config->capacity_bytes,
+        .count_max = comes_home ? UINT64_MAX : minus(config->capacity_count, queue->aside_count),
+        .bytes_max = comes_home ? UINT64_MAX : minus(config->capacity_bytes, queue->aside_bytes),
     };
     uint64_t taken = 0;
     for (unsigned blocks = 0; blocks < EDGE_BLOCKS_A_STEP; blocks++) {
@@ -322,6 +185,7 @@ static uint64_t take_edge(struct queue *queue, struct edge *edge)
             break;
         taken += count;
     }
+    queue->resident_next += taken;
     edge_settle(edge);
     stats_add(&queue->node->stats->in_count, taken);
     return taken;
@@ -334,12 +198,41 @@ static uint64_t take_edges(struct queue *queue)
     for (size_t i = 0; i < node->input_count; i++) {
         size_t index = queue->next_input + i < node->input_count ? queue->next_input + i
                                                                  : queue->next_input + i - node->input_count;
-        taken += take_edge(queue, node->inputs[index].edge);
+        taken += take_edge(queue, &node->inputs[index]);
     }
     /* Another producer goes first the next time, so that none has more than its share of a full queue. */
     if (node->input_count > 0)
         queue->next_input = queue->next_input + 1 < node->input_count ? queue->next_input + 1 : 0;
     return taken;
+}
+
+/* ---- giving to workers ---- */
+
+/* Those that have come back from a lease, before all others. */
+static uint64_t dispatch_returned(struct queue *queue, int64_t now_ns)
+{
+    uint64_t given = 0;
+    struct oldest oldest;
+    while (given < SINGLE_MESSAGES_A_STEP && (oldest = contents_oldest(queue)).lease != NULL) {
+        queue->kept.handing_sequence = oldest.sequence;
+        bool taken = dispatch_message(&queue->dispatch, oldest.text, oldest.length, oldest.put_ns, now_ns);
+        queue->kept.handing_sequence = 0;
+        if (!taken)
+            break;
+        contents_remove(queue, &oldest, false); /* dispatch has counted and settled it */
+        given++;
+    }
+    return given;
+}
+
+static uint64_t dispatch(struct queue *queue, int64_t now_ns)
+{
+    if (queue->dispatch.target_count == 0)
+        return 0;
+    uint64_t given = queue->leases != NULL ? dispatch_returned(queue, now_ns) : 0;
+    if (queue->leases != NULL && leases_first_returned(queue->leases) != NULL)
+        return given; /* a younger one must not pass it */
+    return given + dispatch_messages(&queue->dispatch, &queue->store, contents_ready_count(queue), now_ns);
 }
 
 /* ---- the end ---- */
@@ -348,7 +241,10 @@ static void finish(struct queue *queue)
 {
     show_size(queue);
     log_line(queue->node->log, LOG_INFO, "stopped; %llu messages still in the queue",
-             (unsigned long long)queue->store.message_count);
+             (unsigned long long)contents_takeable_count(queue));
+    if (contents_in_flight_count(queue) > 0)
+        log_line(queue->node->log, LOG_INFO, "stopped; %llu messages in flight",
+                 (unsigned long long)contents_in_flight_count(queue));
     queue->node->done = true;
 }
 
@@ -356,7 +252,7 @@ static void finish(struct queue *queue)
  * so long. */
 static bool answers_have_left(struct queue *queue, int64_t now_ns)
 {
-    if (!listener_has_unsent(queue->listener))
+    if (!listener_has_unsent(queue->listener) && queue->held.count == 0)
         return true;
     if (queue->answers_since_ns == 0)
         queue->answers_since_ns = now_ns;
@@ -365,6 +261,16 @@ static bool answers_have_left(struct queue *queue, int64_t now_ns)
     if (queue->answers_since_ns + limit_ns < queue->node->deadline_ns)
         queue->node->deadline_ns = queue->answers_since_ns + limit_ns;
     return now_ns - queue->answers_since_ns >= limit_ns;
+}
+
+/* Those that wait for room at their queue are waited for as long as the stop may take. */
+static bool dead_letters_sent(const struct queue *queue)
+{
+    if (queue->dead_letter == NULL)
+        return true;
+    struct outlet *const outlets[] = {queue->dead_letter};
+    return (queue->leases == NULL || leases_first_given_up(queue->leases) == NULL) &&
+           outlets_counts(outlets, 1).held_count == 0;
 }
 
 /*
@@ -386,14 +292,50 @@ static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns
     }
     listener_quiet(queue->listener);
     bool all_in = node_inputs_ended(node);
-    bool keeps = node->on_cycle || node->output_count == 0;
-    if (!queue->outputs_ended && (keeps || (all_in && queue->store.message_count == 0)))
+    bool keeps = node->on_cycle || queue->dispatch.target_count == 0;
+    bool given = keeps || (all_in && contents_takeable_count(queue) == 0);
+    if (!queue->outputs_ended && given && dead_letters_sent(queue))
         queue->outputs_ended = node_end_outputs(node);
-    if (queue->outputs_ended && all_in && answers_have_left(queue, now_ns))
+    if (queue->kept.handed_count > 0)
+        journal_want_sync(queue->kept.journal); /* a cut settles them */
+    if (queue->outputs_ended && all_in && queue->kept.handed_count == 0 && answers_have_left(queue, now_ns))
         finish(queue);
 }
 
 /* ---- callbacks ---- */
+
+static enum status queue_check(const struct node_spec *node, const struct topology_spec *spec, struct error *error)
+{
+    const struct queue_config *config = node->config;
+    (void)spec;
+    for (size_t i = 0; i < config->dead_letter.count; i++)
+        for (size_t k = 0; k < config->address.count; k++)
+            if (address_reaches(&config->dead_letter.items[i], &config->address.items[k]))
+                return error_set(error, STATUS_USAGE, "--dead-letter %s: that is this queue itself",
+                                 config->dead_letter.items[i].text);
+    if (config->dead_letter.count > 1)
+        return error_set(error, STATUS_USAGE, "--dead-letter takes one address");
+    return STATUS_OK;
+}
+
+static bool queue_is_durable(const struct node_spec *node, const struct topology_spec *spec)
+{
+    const struct queue_config *config = node->config;
+    return spec->launch.store != NULL &&
+           (config->durability != DURABILITY_MEMORY || config->overflow == OVERFLOW_SPILL);
+}
+
+static enum status open_dead_letter(struct queue *queue, struct error *error)
+{
+    const struct node *node = queue->node;
+    for (size_t i = 0; i < node->output_count; i++)
+        if (node->outputs[i].address != NULL && queue->dead_letter == NULL) {
+            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], error);
+            if (status != STATUS_OK)
+                return status;
+        }
+    return STATUS_OK;
+}
 
 static enum status queue_open(struct node *node, struct error *error)
 {
@@ -401,16 +343,38 @@ static enum status queue_open(struct node *node, struct error *error)
     queue->node = node;
     queue->config = node->config;
     queue->now_ns = clock_monotonic_ns();
+    queue->resident_next = 1;
     dispatch_open(&queue->dispatch, node);
-    struct listener_handlers handlers = {.batch = batch_begins,
-                                         .datagram = take_datagram,
-                                         .frame = take_frame,
+    enum status status = open_dead_letter(queue, error);
+    if (status == STATUS_OK)
+        status = kept_open(queue, error);
+    if (status != STATUS_OK)
+        return status;
+    show_size(queue);
+    struct listener_handlers handlers = {.batch = command_batch_begins,
+                                         .datagram = command_datagram,
+                                         .frame = command_frame,
                                          .stream_fault = stream_fault,
+                                         .stream_closed = answers_stream_closed,
                                          .refused = connections_refused,
                                          .context = queue};
+    uint64_t head_bytes_max = strlen("PUTID::") + QUEUE_ID_BYTES_MAX;
     return listener_open(&queue->listener, node, &queue->config->address,
-                         queue->config->message_bytes_max + strlen("PUT:"), queue->config->connection_count_max,
+                         queue->config->message_bytes_max + head_bytes_max, queue->config->connection_count_max,
                          &handlers, error);
+}
+
+/* What only some queues need; nothing of it costs the others more than a look at a few words. */
+static uint64_t take_care(struct queue *queue, int64_t now_ns, int64_t *deadline_ns)
+{
+    uint64_t work = 0;
+    if (queue->kept.journal != NULL)
+        work += kept_step(queue);
+    if (queue->leases != NULL || queue->dead_letter != NULL)
+        work += leasing_step(queue, now_ns, deadline_ns);
+    if (queue->config->age_max_ns > 0)
+        work += contents_expire(queue, now_ns);
+    return work;
 }
 
 static size_t queue_step(struct node *node, int64_t now_ns)
@@ -420,10 +384,20 @@ static size_t queue_step(struct node *node, int64_t now_ns)
     if (queue->now_ns > now_ns) /* commands have come since the loop looked at the clock */
         now_ns = clock_monotonic_ns();
     queue->now_ns = now_ns;
+    int64_t deadline_ns = CLOCK_NEVER_NS;
     uint64_t work = take_edges(queue);
+    work += take_care(queue, now_ns, &deadline_ns);
     if (!queue->outputs_ended && !(node->on_cycle && phase != STOP_NOT))
-        work += dispatch_messages(&queue->dispatch, &queue->store, now_ns);
+        work += dispatch(queue, now_ns);
+    if (queue->held.count > 0)
+        work += answers_step(queue);
+    if (queue->waiting.count > 0)
+        work += waiting_step(queue);
+    if (queue->config->age_max_ns > 0 && contents_expiry_ns(queue) < deadline_ns)
+        deadline_ns = contents_expiry_ns(queue);
     node->deadline_ns = listener_step(queue->listener, now_ns);
+    if (deadline_ns < node->deadline_ns)
+        node->deadline_ns = deadline_ns;
     if (phase != STOP_NOT)
         stop_step(queue, phase, now_ns);
     stats_set(&node->stats->counters[COUNTER_REPLIES_FAILED], listener_send_failed_count(queue->listener));
@@ -435,6 +409,12 @@ static void queue_close(struct node *node)
 {
     struct queue *queue = node->state;
     listener_close(&queue->listener);
+    answers_close(queue);
+    outlet_close(&queue->dead_letter);
+    kept_close(queue);
+    leases_close(&queue->leases);
+    recent_ids_close(&queue->ids);
+    text_free(&queue->text);
     dispatch_close(&queue->dispatch);
     message_store_free(&queue->store);
 }
@@ -460,7 +440,9 @@ const struct node_type queue_type = {
     .state_bytes = sizeof(struct queue),
     .serves = LINK_PUT | LINK_GET,
     .reports = true,
+    .is_durable = queue_is_durable,
     .carries = queue_carries,
+    .check = queue_check,
     .open = queue_open,
     .step = queue_step,
     .close = queue_close,

@@ -1,0 +1,242 @@
+/* commands.c: what comes over sockets. */
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "net/lhhttt.h"
+#include "nodes/queue/queue_private.h"
+
+/* Commands that were read at once share a look at the clock, so many of them: that is one or two microseconds' worth,
+ * and a look costs as much as the rest of a command. One that is put and taken within them has waited for 0 ns. */
+static const unsigned trusted_count_max = 16;
+
+/* ---- PUT, PUTID ---- */
+
+static size_t put(struct queue *queue, const struct queue_command *command, char *text, bool *taken)
+{
+    struct node_stats *stats = queue->node->stats;
+    const struct queue_config *config = queue->config;
+    *taken = false;
+    if (command->message_length > config->message_bytes_max) {
+        stats_count(stats, COUNTER_REJECTED_LONG);
+        return queue_answer_too_long(text, command->message_length, config->message_bytes_max);
+    }
+    uint32_t length = (uint32_t)command->message_length;
+    switch (contents_put(queue, command->message, length, queue->now_ns)) {
+    case PUT_TAKEN:
+        *taken = true;
+        return queue_answer_put(text, length);
+    case PUT_FULL:
+        stats_count(stats, COUNTER_REJECTED_FULL);
+        return queue_answer_full(text);
+    case PUT_FULL_DISK:
+        break;
+    }
+    stats_count(stats, COUNTER_REJECTED_DISK);
+    return queue_answer_full_disk(text);
+}
+
+static void answer_put(struct queue *queue, const struct answer_way *way, const char *text, size_t length)
+{
+    uint64_t ticket = kept_put_ticket(queue);
+    if (ticket == 0)
+        answer_now(queue, way, text, length, NULL, 0);
+    else
+        answer_when_synced(queue, way, ticket, text, length, NULL, 0);
+}
+
+static void handle_put(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
+{
+    char text[QUEUE_ANSWER_BYTES];
+    bool taken;
+    size_t length = put(queue, command, text, &taken);
+    if (taken)
+        answer_put(queue, way, text, length);
+    else
+        answer_now(queue, way, text, length, NULL, 0);
+}
+
+/* An id that could not be remembered (no memory) does not make its message untrue: it is logged, and a repeat of it
+ * would be a second message. */
+static void remember(struct queue *queue, const struct queue_command *command)
+{
+    struct error error = {0};
+    uint32_t length = (uint32_t)command->message_length;
+    if (recent_ids_add(queue->ids, command->name, command->name_length, queue->now_ns, length, &error) != STATUS_OK)
+        log_line(queue->node->log, LOG_ERROR, "an id is not remembered: %s", error.text);
+    kept_remember_id(queue, command->name, command->name_length, length);
+}
+
+static void handle_put_id(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
+{
+    const struct queue_config *config = queue->config;
+    struct error error = {0};
+    char text[QUEUE_ANSWER_BYTES];
+    uint32_t known_bytes;
+    if (queue->ids == NULL &&
+        recent_ids_open(&queue->ids, config->dedup_count, config->dedup_age_ns, &error) != STATUS_OK) {
+        log_line(queue->node->log, LOG_ERROR, "PUTID: %s", error.text);
+        stats_count(queue->node->stats, COUNTER_REJECTED_FULL);
+        answer_now(queue, way, text, queue_answer_full(text), NULL, 0);
+        return;
+    }
+    if (recent_ids_find(queue->ids, command->name, command->name_length, queue->now_ns, &known_bytes)) {
+        stats_count(queue->node->stats, COUNTER_DUPLICATES);
+        answer_put(queue, way, text, queue_answer_put(text, known_bytes)); /* the first may not be on the disk yet */
+        return;
+    }
+    bool taken;
+    size_t length = put(queue, command, text, &taken);
+    if (!taken) {
+        answer_now(queue, way, text, length, NULL, 0);
+        return;
+    }
+    remember(queue, command);
+    answer_put(queue, way, text, length);
+}
+
+/* ---- GET ---- */
+
+static void get(struct queue *queue, const struct answer_way *way)
+{
+    struct node_stats *stats = queue->node->stats;
+    struct oldest oldest = contents_oldest(queue);
+    if (oldest.text == NULL) {
+        stats_count(stats, COUNTER_EMPTY_GETS);
+        answer_now(queue, way, "", 0, NULL, 0);
+        return;
+    }
+    char header[LHHTTT_HEADER_BYTES_MAX];
+    if (way->stream == NULL && lhhttt_write_header(oldest.length, header) + oldest.length > UDP_DATAGRAM_BYTES_MAX) {
+        char text[QUEUE_ANSWER_BYTES];
+        stats_count(stats, COUNTER_NEEDS_TCP);
+        answer_now(queue, way, text, queue_answer_needs_tcp(text, oldest.length), NULL, 0);
+        return;
+    }
+    uint64_t ticket = kept_ticket(queue); /* the message leaves when the disk has that it left */
+    if (ticket == 0)
+        answer_now(queue, way, oldest.text, oldest.length, NULL, 0);
+    else
+        answer_when_synced(queue, way, ticket, oldest.text, oldest.length, NULL, 0);
+    stats_add(&stats->out_count, 1);
+    histogram_record(&stats->latency, queue->now_ns - oldest.put_ns, 1);
+    contents_remove(queue, &oldest, true);
+}
+
+/* ---- the others ---- */
+
+static void handle_stats(struct queue *queue, const struct answer_way *way)
+{
+    text_reset(&queue->text);
+    contents_write_stats(queue, &queue->text);
+    CHECK(!text_failed(&queue->text));
+    answer_now(queue, way, queue->text.data, queue->text.length, NULL, 0);
+}
+
+static void handle_ack(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
+{
+    char text[QUEUE_ANSWER_BYTES];
+    size_t length = leasing_ack(queue, command, text);
+    uint64_t ticket = kept_ticket(queue);
+    if (ticket == 0)
+        answer_now(queue, way, text, length, NULL, 0);
+    else
+        answer_when_synced(queue, way, ticket, text, length, NULL, 0);
+}
+
+static void handle_short(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
+{
+    char text[QUEUE_ANSWER_BYTES];
+    size_t length = 0;
+    if (command->verb == QUEUE_NACK) {
+        length = leasing_nack(queue, command, text);
+    } else if (command->verb == QUEUE_EXTEND) {
+        length = leasing_extend(queue, command, text);
+    } else if (command->verb == QUEUE_SIZE) {
+        length = queue_answer_size(text, contents_takeable_count(queue));
+    } else {
+        stats_count(queue->node->stats, COUNTER_UNKNOWN);
+        length = command->verb == QUEUE_UNKNOWN ? queue_answer_unknown(text) : queue_answer_malformed(text);
+    }
+    answer_now(queue, way, text, length, NULL, 0);
+}
+
+static void handle_parsed(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
+{
+    if (queue->config->age_max_ns > 0)
+        contents_expire(queue, queue->now_ns);
+    switch (command->verb) {
+    case QUEUE_PUT:
+        handle_put(queue, way, command);
+        break;
+    case QUEUE_GET:
+        get(queue, way);
+        break;
+    case QUEUE_PUTID:
+        handle_put_id(queue, way, command);
+        break;
+    case QUEUE_LEASE:
+        leasing_lease(queue, command, way);
+        break;
+    case QUEUE_ACK:
+        handle_ack(queue, way, command);
+        break;
+    case QUEUE_STATS:
+        handle_stats(queue, way);
+        break;
+    case QUEUE_SIZE:
+    case QUEUE_NACK:
+    case QUEUE_EXTEND:
+    case QUEUE_MALFORMED:
+    case QUEUE_UNKNOWN:
+        handle_short(queue, way, command);
+        break;
+    }
+}
+
+void command_handle(struct queue *queue, const struct answer_way *way, const void *text, size_t length)
+{
+    struct queue_command command = queue_command_parse(text, length);
+    if (queue->trusted_count-- == 0) {
+        queue->now_ns = clock_monotonic_ns();
+        queue->trusted_count = trusted_count_max - 1;
+    }
+    if (queue->config->overflow == OVERFLOW_BLOCK && command_must_wait(queue, way, &command, text, length))
+        return;
+    handle_parsed(queue, way, &command);
+}
+
+/* ---- from the listener ---- */
+
+static void log_malformed(struct queue *queue, const void *data, size_t length)
+{
+    char quoted[96];
+    stats_count(queue->node->stats, COUNTER_MALFORMED);
+    if (log_wants(queue->node->log, LOG_DEBUG))
+        log_line(queue->node->log, LOG_DEBUG, "a datagram of %zu bytes is no frame: '%s'", length,
+                 log_quote(data, length, quoted, sizeof quoted));
+}
+
+void command_batch_begins(void *context)
+{
+    struct queue *queue = context;
+    queue->trusted_count = 0;
+}
+
+void command_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
+                      size_t length)
+{
+    struct queue *queue = context;
+    const void *text;
+    size_t text_length;
+    if (lhhttt_read_datagram(data, length, &text, &text_length) != STATUS_OK) {
+        log_malformed(queue, data, length);
+        return;
+    }
+    struct answer_way way = {.udp = socket, .peer = peer};
+    command_handle(queue, &way, text, text_length);
+}
+
+void command_frame(void *context, struct tcp_stream *stream, const void *text, size_t length)
+{
+    struct answer_way way = {.stream = stream};
+    command_handle(context, &way, text, length);
+}

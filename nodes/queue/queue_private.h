@@ -1,0 +1,286 @@
+/*
+ * queue_private.h: the parts of a queue, for its own files.
+ *
+ *   queue.c     the node type: options, counters, rings, the end
+ *   commands.c  what comes over sockets
+ *   contents.c  what is in the queue: putting, taking, capacity, age; the ledger
+ *   leasing.c   what is out on leases, and dead letters
+ *   answers.c   answers that wait until the disk has something, and PUTs that wait for room
+ *   kept.c      the same in the store: the only one that talks to the journal
+ *
+ * The messages of a queue are numbered 1, 2, 3... in the order in which it took them. They are, lowest numbers first:
+ *   - in `leases`: given to somebody, or come back from there, to be delivered again before all others;
+ *   - handed to durable workers of the launch, and not settled by a cut of the journal (kept.h's `handed`);
+ *   - in `store`, in memory: numbers without a gap, up to resident_next - 1;
+ *   - beyond: in the journal's store only, because the memory window is full. All later ones are put there until the
+ *     last of them was read back.
+ *
+ * All belongs to the node's thread.
+ */
+#ifndef NODES_QUEUE_QUEUE_PRIVATE_H
+#define NODES_QUEUE_QUEUE_PRIVATE_H
+
+#include "engine/guarantee.h"
+#include "engine/message_store.h"
+#include "engine/node.h"
+#include "nodes/dispatch.h"
+#include "nodes/links/listener.h"
+#include "nodes/links/outlet.h"
+#include "nodes/links/queue_command.h"
+#include "nodes/queue/leases.h"
+#include "nodes/queue/recent_ids.h"
+#include "nodes/queue/sequence_ranges.h"
+#include "nodes/text/json_text.h"
+
+/* What happens to a message that the queue has no room for. */
+enum overflow {
+    OVERFLOW_REJECT,      /* ERR queue full; producers in the launch wait */
+    OVERFLOW_BLOCK,       /* its PUT is answered when there is room */
+    OVERFLOW_DROP_OLDEST, /* it is taken, and the oldest is dropped for it */
+    OVERFLOW_DROP_NEWEST, /* it is answered as if it were taken, and dropped */
+    OVERFLOW_SPILL,       /* it goes to the store, behind what is in memory */
+};
+
+struct queue_config {
+    struct address_list address;
+    uint64_t capacity_count;
+    uint64_t capacity_bytes;
+    uint64_t message_bytes_max;
+    uint64_t connection_count_max;
+    unsigned durability; /* enum durability */
+    unsigned overflow;   /* enum overflow */
+    int64_t age_max_ns;  /* 0: none */
+    struct address_list dead_letter;
+    uint64_t deliveries_max;
+    int64_t lease_ns;
+    uint64_t dedup_count;
+    int64_t dedup_age_ns;
+};
+
+enum queue_counter {
+    COUNTER_REJECTED_FULL,
+    COUNTER_REJECTED_DISK,
+    COUNTER_REJECTED_LONG,
+    COUNTER_MALFORMED,
+    COUNTER_UNKNOWN,
+    COUNTER_NEEDS_TCP,
+    COUNTER_EMPTY_GETS,
+    COUNTER_REPLIES_FAILED,
+    COUNTER_REFUSED,
+    COUNTER_RECOVERED,
+    COUNTER_DUPLICATES,
+    COUNTER_LEASED,
+    COUNTER_REDELIVERED,
+    COUNTER_ACKNOWLEDGED,
+    COUNTER_NACKS,
+    COUNTER_LEASES_EXPIRED,
+    COUNTER_DEAD_LETTERED,
+    COUNTER_EXPIRED,
+    COUNTER_DROPPED_OLDEST,
+    COUNTER_DROPPED_NEWEST,
+    COUNTER_UNDELIVERABLE,
+};
+
+/* How an answer goes back: over a datagram or a stream. */
+struct answer_way {
+    struct udp_socket *udp;
+    const struct udp_peer *peer;
+    struct tcp_stream *stream;
+};
+
+/* Answers and commands that wait; see answers.c. */
+struct waiting;
+struct waiting_list {
+    struct waiting *first, *last;
+    uint64_t count;
+    uint64_t bytes;
+};
+
+/* Messages below `end` were put in up to this ticket of the journal. */
+struct kept_mark {
+    uint64_t ticket;
+    uint64_t end;
+};
+
+/* What is in the journal's store of a queue; all zero for one in memory. */
+struct kept {
+    struct journal *journal; /* NULL: the queue keeps nothing there */
+    uint32_t queue;          /* its number there */
+    bool persists;           /* every message is there from when it is taken; else only what is beyond */
+    bool sync;               /* nobody outside sees what is not on the disk */
+    /* Of the store's own numbering. With `persists` it is the queue's. */
+    uint64_t next_sequence;
+    uint64_t read_sequence; /* of the first that is beyond */
+    uint64_t beyond_count;
+    uint64_t beyond_bytes; /* their texts, and a record's head each */
+    uint64_t window_bytes; /* of records in memory */
+    /* Which of these are in the store's file already (with `sync`: on the disk). */
+    struct kept_mark *marks; /* oldest first */
+    size_t mark_count;
+    size_t mark_capacity;
+    uint64_t kept_next;
+    uint64_t put_ticket;            /* of the last append */
+    struct sequence_ranges *handed; /* one a target of `dispatch`: what is on the ring to a durable worker */
+    uint64_t *handed_released;      /* the edge's released count that was settled */
+    uint64_t handed_count;
+    uint64_t handing_sequence; /* while a message that had come back is handed over: its number. Else 0 */
+    uint64_t new_id_count;     /* since the store's ids were trimmed */
+    bool failed;               /* reading failed; said once */
+};
+
+struct queue {
+    struct node *node;
+    const struct queue_config *config;
+    struct message_store store;
+    uint64_t resident_next; /* one above the last number in `store` */
+    struct listener *listener;
+    struct dispatch dispatch;
+    int64_t now_ns;         /* of this step, or of the commands between steps */
+    unsigned trusted_count; /* so many more commands may take now_ns for their time */
+    bool outputs_ended;
+    int64_t answers_since_ns; /* since when the end waits for answers to leave; 0: not yet */
+    size_t next_input;
+
+    /* Made at the first lease or id. */
+    struct leases *leases;
+    struct recent_ids *ids;
+    /* What counts towards the capacity beside `store`: leases and what is beyond. */
+    uint64_t aside_count;
+    uint64_t aside_bytes;
+    struct outlet *dead_letter; /* NULL: there is none */
+    struct text text;           /* for STATS and dead letters */
+
+    struct kept kept;
+    struct waiting_list held;    /* answers, in order of their tickets */
+    struct waiting_list waiting; /* commands that wait for room in the queue, and those behind them */
+    bool replaying;              /* the command at hand is the first of `waiting` */
+};
+
+/* ---- contents.c ---- */
+
+enum put_result {
+    PUT_TAKEN, /* or dropped as the newest: it is done with */
+    PUT_FULL,
+    PUT_FULL_DISK,
+};
+
+/* Whether a text of this length has room now, without dropping anything. */
+bool contents_has_room(const struct queue *queue, uint32_t length);
+
+/* Puts a message, which has come at `put_ns`; applies --overflow but for `block`, which is PUT_FULL. */
+enum put_result contents_put(struct queue *queue, const void *text, uint32_t length, int64_t put_ns);
+
+/* The same whatever the capacity: from a durable worker, and on a cycle that stops. */
+void contents_add(struct queue *queue, const void *text, uint32_t length, int64_t put_ns);
+
+/* How many GET could take now. */
+uint64_t contents_takeable_count(const struct queue *queue);
+/* How many of `store` may leave now. */
+uint64_t contents_ready_count(const struct queue *queue);
+
+/* The oldest message that may leave, or NULL; `lease` is set where it has come back. Valid until something changes. */
+struct oldest {
+    const void *text; /* NULL: there is none */
+    uint32_t length;
+    int64_t put_ns;
+    uint64_t sequence;
+    struct lease *lease;
+};
+struct oldest contents_oldest(struct queue *queue);
+
+/* It has left the queue for good, or into a lease (`forgotten` false: the store still has it). */
+void contents_remove(struct queue *queue, struct oldest *oldest, bool forgotten);
+
+/* Drops what is above --max-age. Returns how many. */
+uint64_t contents_expire(struct queue *queue, int64_t now_ns);
+/* When the oldest will be. */
+int64_t contents_expiry_ns(struct queue *queue);
+
+/* Renews aside_count and aside_bytes. */
+void contents_look_aside(struct queue *queue);
+
+/* Not queued and not done with: out, given up, or handed to durable workers. */
+uint64_t contents_in_flight_count(const struct queue *queue);
+
+/* in - (all that it can have become). 0, or there is a bug. */
+int64_t contents_imbalance(const struct queue *queue);
+
+/* STATS: one JSON object. */
+void contents_write_stats(const struct queue *queue, struct text *text);
+
+/* ---- leasing.c ---- */
+
+/* STATUS_SYSTEM: no random bytes, no memory. Nothing if they are there. */
+enum status leasing_open(struct queue *queue, struct error *error) MUST_USE;
+
+/* A message of an earlier life of the queue waits in its old place, or is given up, if it was delivered as often as it
+ * may be. STATUS_SYSTEM: no memory. */
+enum status leasing_recover(struct queue *queue, const struct lease_message *message, struct error *error) MUST_USE;
+
+void leasing_lease(struct queue *queue, const struct queue_command *command, const struct answer_way *way);
+/* These return the length of the answer in `text`. */
+size_t leasing_ack(struct queue *queue, const struct queue_command *command, char *text);
+size_t leasing_nack(struct queue *queue, const struct queue_command *command, char *text);
+size_t leasing_extend(struct queue *queue, const struct queue_command *command, char *text);
+
+/* Takes back what was not acknowledged in time, and sends dead letters. Returns the work done; lowers *deadline_ns. */
+uint64_t leasing_step(struct queue *queue, int64_t now_ns, int64_t *deadline_ns);
+
+/* ---- commands.c ---- */
+
+void command_handle(struct queue *queue, const struct answer_way *way, const void *text, size_t length);
+void command_batch_begins(void *context);
+void command_datagram(void *context, struct udp_socket *socket, const struct udp_peer *peer, const void *data,
+                      size_t length);
+void command_frame(void *context, struct tcp_stream *stream, const void *text, size_t length);
+
+/* ---- answers.c ---- */
+
+/* Sends head and body, behind what is held for the same stream. */
+void answer_now(struct queue *queue, const struct answer_way *way, const void *head, size_t head_length,
+                const void *body, size_t body_length);
+/* The same, not before the ticket is on the disk. Tickets must not go down from call to call. */
+void answer_when_synced(struct queue *queue, const struct answer_way *way, uint64_t ticket, const void *head,
+                        size_t head_length, const void *body, size_t body_length);
+/* Sends what may leave. Returns how many. */
+uint64_t answers_step(struct queue *queue);
+
+/* Whether the command must wait (a PUT that has no room, or one behind such). It is then taken into `waiting`, or
+ * refused where there are too many. */
+bool command_must_wait(struct queue *queue, const struct answer_way *way, const struct queue_command *command,
+                       const void *text, size_t length);
+/* Handles those that need not wait any more. Returns how many. */
+uint64_t waiting_step(struct queue *queue);
+
+void answers_stream_closed(void *context, struct tcp_stream *stream);
+void answers_close(struct queue *queue);
+
+/* ---- kept.c ---- */
+
+/* Finds the queue in the store and what it has. Nothing for a queue in memory. */
+enum status kept_open(struct queue *queue, struct error *error) MUST_USE;
+void kept_close(struct queue *queue);
+
+bool kept_has_room(const struct queue *queue);
+/* A message is put in; returns whether it is beyond, in the store only. */
+bool kept_append(struct queue *queue, const void *text, uint32_t length);
+/* These are done with. */
+void kept_settle(struct queue *queue, uint64_t first, uint64_t count);
+void kept_count_delivery(struct queue *queue, uint64_t sequence, uint32_t deliveries);
+void kept_remember_id(struct queue *queue, const void *id, size_t id_length, uint32_t message_bytes);
+
+/* What an answer has to wait for: the open batch, or the last append. 0: for nothing. */
+uint64_t kept_ticket(struct queue *queue);
+uint64_t kept_put_ticket(struct queue *queue);
+bool kept_is_synced(const struct queue *queue, uint64_t ticket);
+
+/* Renews kept_next, reads back what is beyond, and says whether the queue is full. Returns the work done. */
+uint64_t kept_step(struct queue *queue);
+
+/* The dispatch's handler, where the queue has a store. */
+void kept_handed(void *context, size_t target, uint64_t count);
+
+/* Whether nothing more may be given to other durable nodes, for a cut waits for the rings to them to be empty. */
+bool kept_cutting(const struct queue *queue);
+
+#endif

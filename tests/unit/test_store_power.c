@@ -1,0 +1,355 @@
+/*
+ * store.c under power cuts and on a full disk: what a synced commit promised is there, the rest is a prefix of the
+ * batches, and no batch is there in part.
+ *
+ * All that a batch does follows from its number and the seed, and each batch puts its number into the state: so what
+ * the store must hold is known from the number that is found in it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/random.h"
+#include "engine/store.h"
+#include "tests/support/power_vfs.h"
+
+enum { SEED_COUNT = 110, CUTS_A_SEED = 5, BATCH_COUNT = 400, SEQUENCE_MAX = BATCH_COUNT * 40, KEY_COUNT = 64 };
+
+static struct error error;
+static struct power_supply *supply;
+
+/* ---- the model ---- */
+
+struct model {
+    uint64_t batch;
+    uint64_t next;
+    uint64_t id_count;
+    bool settled[SEQUENCE_MAX];
+    uint64_t values[KEY_COUNT]; /* 0: no such key */
+};
+
+/* A batch, as calls: to the store, and to the model, which goes on alone when `store` is NULL. */
+struct stage {
+    struct store *store;
+    uint32_t queue;
+    uint32_t state;
+    uint64_t seed;
+    struct model *model;
+};
+
+static size_t text_bytes(uint64_t sequence)
+{
+    return 4 + sequence * 7 % 900;
+}
+
+static enum status append(struct stage *stage, uint64_t count)
+{
+    static unsigned char records[64 * 1024];
+    size_t at = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t length = (uint32_t)text_bytes(stage->model->next + i);
+        memcpy(records + at, &length, 4);
+        memset(records + at + 4, (int)((stage->model->next + i) & 255), length);
+        at += 4 + length;
+    }
+    uint64_t first = stage->model->next;
+    stage->model->next += count;
+    if (stage->store == NULL || count == 0)
+        return STATUS_OK;
+    return store_append(stage->store, stage->queue, first, count, records, at, 1, &error);
+}
+
+static enum status settle(struct stage *stage, struct random_state *random)
+{
+    struct model *model = stage->model;
+    uint64_t first = 1 + random_below(random, model->next);
+    if (random_below(random, 2) == 0)
+        for (first = 1; first < model->next && model->settled[first];)
+            first++;
+    uint64_t limit = 1 + random_below(random, 60);
+    uint64_t count = 0;
+    while (first + count < model->next && count < limit && !model->settled[first + count])
+        model->settled[first + count++] = true;
+    return stage->store == NULL || count == 0 ? STATUS_OK
+                                              : store_settle(stage->store, stage->queue, first, count, &error);
+}
+
+static enum status put(struct stage *stage, uint64_t key, uint64_t value)
+{
+    stage->model->values[key] = value;
+    if (stage->store == NULL)
+        return STATUS_OK;
+    return value == 0 ? store_delete(stage->store, stage->state, &key, sizeof key, &error)
+                      : store_put(stage->store, stage->state, &key, sizeof key, &value, sizeof value, &error);
+}
+
+static enum status add_id(struct stage *stage)
+{
+    unsigned char id[13] = {8};
+    memcpy(id + 5, &stage->model->id_count, 8);
+    stage->model->id_count++;
+    return stage->store == NULL ? STATUS_OK : store_add_ids(stage->store, stage->queue, id, sizeof id, 1, 1, &error);
+}
+
+static enum status do_batch(struct stage *stage)
+{
+    struct random_state random;
+    random_seed(&random, stage->seed * 1000000 + ++stage->model->batch);
+    enum status status = append(stage, random_below(&random, 40));
+    for (uint64_t i = random_below(&random, 4); i > 0 && status == STATUS_OK; i--)
+        status = settle(stage, &random);
+    for (uint64_t i = random_below(&random, 8); i > 0 && status == STATUS_OK; i--)
+        status = put(stage, 1 + random_below(&random, KEY_COUNT - 1), random_below(&random, 3));
+    if (status == STATUS_OK)
+        status = add_id(stage);
+    return status == STATUS_OK ? put(stage, 0, stage->model->batch) : status;
+}
+
+static void model_at(struct model *model, uint64_t seed, uint64_t batch)
+{
+    memset(model, 0, sizeof *model);
+    model->next = 1;
+    struct stage stage = {.seed = seed, .model = model};
+    while (model->batch < batch)
+        assert_int_equal(do_batch(&stage), STATUS_OK);
+}
+
+/* ---- comparing ---- */
+
+struct compared {
+    const struct model *model;
+    uint64_t position;
+    uint64_t id_count;
+    uint64_t pair_count;
+};
+
+static bool compare_message(void *context, const struct store_message *message)
+{
+    struct compared *compared = context;
+    while (compared->position < compared->model->next && compared->model->settled[compared->position])
+        compared->position++;
+    assert_true(message->sequence == compared->position++);
+    assert_true(message->length == text_bytes(message->sequence));
+    for (uint32_t i = 0; i < message->length; i++)
+        assert_true(((const unsigned char *)message->text)[i] == (message->sequence & 255));
+    return true;
+}
+
+static bool compare_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
+{
+    (void)message_bytes, (void)wall_ns;
+    struct compared *compared = context;
+    assert_true(id_length == 8 && memcmp(id, &compared->id_count, 8) == 0);
+    compared->id_count++;
+    return true;
+}
+
+static bool compare_pair(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
+{
+    struct compared *compared = context;
+    uint64_t number;
+    assert_true(key_length == 8 && value_length == 8);
+    memcpy(&number, key, 8);
+    assert_true(number < KEY_COUNT && memcmp(value, &compared->model->values[number], 8) == 0);
+    compared->pair_count++;
+    return true;
+}
+
+static bool find_batch(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
+{
+    uint64_t number = 1;
+    memcpy(&number, key, key_length);
+    if (number == 0)
+        memcpy(context, value, value_length);
+    return true;
+}
+
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        enum status status_ = (call);                                                                                  \
+        if (status_ != STATUS_OK)                                                                                      \
+            fail_msg("seed %d: %s: %d %s", (int)stage->seed, #call, (int)status_, error.text);                         \
+    } while (0)
+
+static uint64_t batch_in_store(struct stage *stage)
+{
+    uint64_t batch = 0;
+    OK(store_read_state(stage->store, stage->state, find_batch, &batch, &error));
+    return batch;
+}
+
+static void compare_all(struct stage *stage)
+{
+    const struct model *model = stage->model;
+    struct compared compared = {.model = model, .position = 1};
+    OK(store_read_messages(stage->store, stage->queue, 0, UINT64_MAX, compare_message, &compared, &error));
+    for (; compared.position < model->next; compared.position++)
+        assert_true(model->settled[compared.position]);
+    OK(store_read_ids(stage->store, stage->queue, compare_id, &compared, &error));
+    OK(store_read_state(stage->store, stage->state, compare_pair, &compared, &error));
+    uint64_t pair_count = 0;
+    for (size_t i = 0; i < KEY_COUNT; i++)
+        pair_count += model->values[i] != 0;
+    assert_true(compared.pair_count == pair_count && compared.id_count == model->id_count);
+    uint64_t fault_count;
+    OK(store_check(stage->store, stderr, &fault_count, &error));
+    assert_true(fault_count == 0);
+}
+
+/* ---- power cuts ---- */
+
+static enum status open_all(struct stage *stage, const char *directory)
+{
+    struct store_queue found;
+    enum status status = store_open(&stage->store, directory, &error);
+    if (status == STATUS_OK)
+        status = store_find_queue(stage->store, "orders", &found, &error);
+    if (status == STATUS_OK)
+        status = store_find_state(stage->store, "market", &stage->state, &error);
+    if (status == STATUS_OK)
+        stage->queue = found.queue;
+    return status;
+}
+
+/* Works until the power is cut. *synced_batch: which batch is promised. */
+static void work(struct stage *stage, const char *directory, struct random_state *random, uint64_t *synced_batch)
+{
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && stage->model->batch < BATCH_COUNT - 1) {
+        bool sync = random_below(random, 3) == 0;
+        status = store_begin(stage->store, &error);
+        if (status == STATUS_OK)
+            status = do_batch(stage);
+        if (status == STATUS_OK)
+            status = store_commit(stage->store, sync, &error);
+        if (status == STATUS_OK && (sync || random_below(random, 20) == 0)) {
+            status = sync ? STATUS_OK : store_sync(stage->store, &error);
+            if (status == STATUS_OK)
+                *synced_batch = stage->model->batch;
+        }
+        if (status == STATUS_OK && random_below(random, 8) == 0)
+            status = store_compact(stage->store, &error);
+        if (status == STATUS_OK && random_below(random, 30) == 0) {
+            store_close(&stage->store);
+            status = open_all(stage, directory);
+        }
+    }
+}
+
+static void cut_and_compare(struct stage *stage, const char *directory, struct random_state *random)
+{
+    uint64_t synced_batch = stage->model->batch;
+    power_supply_cut_after(supply, random_below(random, 2) == 0 ? random_below(random, 40) : random_below(random, 900));
+    enum status status = open_all(stage, directory);
+    if (status == STATUS_OK)
+        work(stage, directory, random, &synced_batch);
+    uint64_t tried_batch = stage->model->batch;
+    store_close(&stage->store);
+    power_supply_restore(supply, random_next(random));
+    OK(open_all(stage, directory));
+    uint64_t batch = batch_in_store(stage);
+    if (batch < synced_batch || batch > tried_batch)
+        fail_msg("seed %d: batch %d is there; %d was synced, %d was tried", (int)stage->seed, (int)batch,
+                 (int)synced_batch, (int)tried_batch);
+    model_at(stage->model, stage->seed, batch);
+    compare_all(stage);
+    store_close(&stage->store);
+}
+
+static void remove_all(const char *directory)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf '%s'", directory);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_power_cuts(void **state)
+{
+    (void)state;
+    struct model *model = calloc(1, sizeof *model);
+    for (uint64_t seed = 1; seed <= SEED_COUNT; seed++) {
+        char directory[] = "/tmp/test_store_power.XXXXXX";
+        assert_non_null(mkdtemp(directory));
+        supply = power_supply_new();
+        struct random_state random;
+        random_seed(&random, seed);
+        struct stage stage = {.seed = seed, .model = model};
+        model_at(model, seed, 0);
+        for (int i = 0; i < CUTS_A_SEED; i++)
+            cut_and_compare(&stage, directory, &random);
+        power_supply_free(supply);
+        supply = NULL;
+        remove_all(directory);
+    }
+    free(model);
+}
+
+/* ---- a full disk ---- */
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct model *model = calloc(1, sizeof *model);
+    char directory[] = "/tmp/test_store_power.XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    supply = power_supply_new();
+    struct stage at = {.seed = 7, .model = model};
+    struct stage *stage = &at;
+    model_at(model, stage->seed, 0);
+    OK(open_all(stage, directory));
+    uint64_t full_count = 0;
+    while (model->batch < BATCH_COUNT - 1) {
+        uint64_t batch = model->batch;
+        power_supply_limit(supply, power_supply_used_bytes(supply) + (batch % 3) * 4000);
+        OK(store_begin(stage->store, &error));
+        enum status status = do_batch(stage);
+        if (status == STATUS_OK)
+            status = store_commit(stage->store, batch % 2 == 0, &error);
+        power_supply_limit(supply, UINT64_MAX);
+        if (status == STATUS_OK)
+            continue;
+        assert_int_equal(status, STATUS_AGAIN);
+        full_count++;
+        model_at(model, stage->seed, batch);
+        if (full_count % 16 == 0)
+            compare_all(stage);
+        OK(store_begin(stage->store, &error));
+        OK(do_batch(stage));
+        OK(store_commit(stage->store, true, &error));
+    }
+    assert_true(full_count > 50);
+    store_close(&stage->store);
+    OK(open_all(stage, directory));
+    compare_all(stage);
+    store_close(&stage->store);
+    power_supply_free(supply);
+    supply = NULL;
+    remove_all(directory);
+    free(model);
+}
+
+/* A test that fails leaves its supply. */
+static int free_supply(void **state)
+{
+    (void)state;
+    if (supply != NULL)
+        power_supply_free(supply);
+    supply = NULL;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_power_cuts, free_supply),
+        cmocka_unit_test_teardown(test_full_disk, free_supply),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
