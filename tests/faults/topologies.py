@@ -9,7 +9,7 @@ import tempfile
 
 from faults.proxy import UdpProxy
 from peer.client import NoAnswer, UdpClient
-from support.conditions import wait_until
+from support.conditions import pass_time, wait_until
 from support.launch import ROOT, binary
 from support.ports import free_address, is_listening
 
@@ -102,7 +102,7 @@ class Topology:
 def _product_launch(topology, function, durability):
     queue = ["--durability", durability, *QUEUE_FLAGS]
     topology.product(
-        "launch", "run", "--store", "store",
+        "launch", "run", "--store", "store", "--console-log",
         "--mq", "--address", topology.entry, "--address", "tcp://" + topology.entry, *queue,
         "--worker", "--input-address", topology.entry, "--output-address", topology.exit, "--function", function,
         "--guarantee", "exactly-once",
@@ -112,12 +112,12 @@ def _product_launch(topology, function, durability):
 
 def _product_processes(topology, function, guarantee, seed):
     for name, address in (("entry", topology.entry), ("exit", topology.exit)):
-        topology.product(name, "run", "--store", name + ".store", "--mq", "--address", address,
+        topology.product(name, "run", "--store", name + ".store", "--console-log", "--mq", "--address", address,
                          "--address", "tcp://" + address, "--durability", "sync", *QUEUE_FLAGS, listening=[address])
         topology.proxies.append(UdpProxy(address, seed + len(topology.proxies)).start())
     store = ["--store", "worker.store"] if guarantee == "exactly-once" else []
     # That the queues elsewhere keep what they take cannot be seen from the worker's side.
-    topology.product("worker", "run", *store, "--allow-weaker",
+    topology.product("worker", "run", *store, "--allow-weaker", "--console-log",
                      "--worker", "--input-address", topology.proxies[0].address, "--output-address",
                      topology.proxies[1].address, "--output-type", "queue", "--function", function,
                      "--guarantee", guarantee, "--vuid", "worker", "--delay", "0.001")
@@ -151,7 +151,10 @@ def missing(kind):
                 process.start()
             for process in topology.processes:
                 process.wait_until_ready()
-            return _missing_words(topology) or _missing_durability(topology)
+            reason = _missing_words(topology)
+            if reason is None:
+                reason = _missing_durability(topology) if topology.proxies == [] else _missing_ids(topology, kind)
+            return reason
         except Failure as failure:
             return str(failure).strip()[-300:]
         except NoAnswer:
@@ -172,18 +175,45 @@ def _missing_words(topology):
 
 
 def _missing_durability(topology):
-    """A message that was put comes out at the far end although everything was killed."""
+    """A message comes out at the far end, and is there when everything was killed."""
+    def size():
+        with UdpClient(topology.exit, 0.5) as client:
+            try:
+                return int(client.ask(b"SIZE"))
+            except NoAnswer:
+                return 0
     with UdpClient(topology.entry, 5.0) as client:
         client.ask(b"PUTID:probe:probe")
+    if not wait_until(size, 10.0):
+        return "a message does not come through"
+    pass_time(0.2)  # asynchronous queues may write it later than they give it
     for process in topology.processes:
         process.kill()
         process.start()
-    for process in topology.processes:
         process.wait_until_ready()
-    with UdpClient(topology.exit, 0.5) as client:
-        def came():
-            try:
-                return client.ask(b"SIZE") != b"0"
-            except NoAnswer:
-                return False
-        return None if wait_until(came, 10.0) else "a message does not survive a kill on its way"
+    return None if wait_until(size, 5.0) else "a message does not survive a kill"
+
+
+def _missing_ids(topology, kind):
+    """The worker leases, and puts with ids; if exactly once, with the same id after it was killed."""
+    entry, target = topology.proxies
+    target.is_mute = True
+
+    def put_ids():
+        return {command for command in list(target.heard) if command.startswith(b"PUTID:")}
+
+    with UdpClient(topology.entry, 5.0) as client:
+        client.ask(b"PUTID:probe:probe")
+    if not wait_until(lambda: b"LEASE" in b" ".join(list(entry.heard)), 5.0):
+        return "its workers take from queues elsewhere without leases"
+    if not wait_until(put_ids, 5.0):
+        return "its workers put to queues elsewhere without ids"
+    if kind.endswith("at-least-once"):
+        return None
+    before = put_ids()
+    topology.processes[-1].kill()
+    target.heard.clear()
+    topology.processes[-1].start()
+    if not wait_until(put_ids, 10.0) or not put_ids() <= before:
+        return "its workers put what they put before with another id after a kill"
+    return None
