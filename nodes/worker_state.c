@@ -47,7 +47,7 @@ static int compare(const struct pair *a, const struct pair *b)
 /* As RB_GENERATE_STATIC, which needs a word that only the BSDs define. */
 RB_GENERATE_INTERNAL(pair_tree, pair, link, compare, __attribute__((unused)) static)
 
-static unsigned char *value_of(struct pair *pair)
+static unsigned char *value_of(const struct pair *pair)
 {
     return (unsigned char *)(pair + 1) + pair->key_length;
 }
