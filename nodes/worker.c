@@ -13,7 +13,6 @@
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
 #include "nodes/node_types.h"
-#include "nodes/worker_durable.h"
 #include "nodes/worker_order.h"
 
 #define WORKER(member) offsetof(struct worker_config, member)

@@ -1,4 +1,4 @@
-#include "nodes/worker_durable.h"
+#include "nodes/worker_private.h"
 
 #include "engine/journal.h"
 #include "engine/topology_spec.h"

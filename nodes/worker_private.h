@@ -1,44 +1,19 @@
 /*
- * worker_private.h: a worker's config and state, shared by its two halves: worker.c takes messages in and keeps the
- * pace, worker_call.c applies the function and routes what it emits.
+ * worker_private.h: a worker's state, shared by its parts: worker.c takes messages in and keeps the pace, worker_call.c
+ * applies the function and routes what it emits, worker_durable.c keeps step with the journal.
  */
 #ifndef NODES_WORKER_PRIVATE_H
 #define NODES_WORKER_PRIVATE_H
 
 #include <millrace/function.h>
 
-#include "engine/guarantee.h"
 #include "engine/node.h"
 #include "engine/random.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
+#include "nodes/worker_config.h"
 #include "nodes/worker_kept_state.h"
 #include "nodes/worker_state.h"
-
-enum worker_route { ROUTE_CHOICE, ROUTE_RANDOM, ROUTE_ROUND_ROBIN, ROUTE_BROADCAST };
-enum worker_order { ORDER_NONE, ORDER_KEY, ORDER_FIFO };
-enum worker_output_type { OUTPUT_AUTO, OUTPUT_QUEUE, OUTPUT_SOCKET };
-
-struct worker_config {
-    struct address_list input_address;
-    struct address_list output_address;
-    struct address_list dead_letter;
-    unsigned output_type; /* enum worker_output_type */
-    const char *function;
-    unsigned guarantee; /* enum guarantee */
-    unsigned order;     /* enum worker_order */
-    const char *order_key;
-    int64_t delay_ns;
-    unsigned route; /* enum worker_route */
-    uint64_t seed;
-    uint64_t replica_count;
-    uint64_t message_bytes_max;
-    uint64_t state_bytes_max;
-    /* Settings of the function: NAME=VALUE, and those that have a flag of their own (NULL: not given). */
-    struct text_list settings;
-    const char *orders_limit;
-    const char *orders_full;
-};
 
 enum worker_counter {
     WORKER_FUNCTION_ERRORS,
@@ -108,5 +83,21 @@ enum status worker_open_function(struct worker *worker, const struct millrace_va
 
 /* Says how many errors of the last second were not logged. */
 void worker_tell_unlogged(struct worker *worker);
+
+/*
+ * A durable worker: one that promises more than at most once, in a launch with a store. It lives on the durable thread
+ * (journal.h) between the queues whose messages it takes and those that take its outputs. It keeps nothing itself: at a
+ * cut its input queues settle what it has released, its output queues have taken and appended what it emitted, and its
+ * state is in the batch already. All it does is to stand still while a cut waits for the rings behind it to be empty.
+ */
+
+/* The node type's is_durable. */
+bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec);
+
+/* Joins the journal, if the worker is durable. When its outlets are open. */
+void worker_durable_join(struct worker *worker);
+
+/* Whether it may take input now: no cut is waited for, and no queue that it feeds is full. */
+bool worker_durable_may_take(const struct worker *worker);
 
 #endif
