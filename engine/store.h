@@ -120,7 +120,8 @@ enum status store_sync(struct store *store, struct error *error) MUST_USE;
 
 /* Reads everything and says what is wrong, a line each. *fault_count: how many. */
 enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, struct error *error) MUST_USE;
-/* Gives back to the file system what is not used. */
+/* Gives back to the file system what is not used. Takes time and room for a copy or two of what is used; STATUS_AGAIN
+ * without that room: nothing has changed. Between transactions. */
 enum status store_compact(struct store *store, struct error *error) MUST_USE;
 /* Bytes of its files. */
 uint64_t store_file_bytes(const struct store *store);

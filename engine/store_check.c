@@ -123,7 +123,8 @@ enum status store_compact(struct store *store, struct error *error)
 {
     CHECK_MAGIC(store, STORE_MAGIC);
     CHECK(!store->is_reader && sqlite3_get_autocommit(store->db) != 0);
-    /* Pages at the file's end take the place of free ones; then the log goes into the file, which is cut. */
-    int code = sqlite3_exec(store->db, "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    /* All is copied: into a file that is gone afterwards, through the log into the store's file, which is cut. */
+    int code =
+        sqlite3_exec(store->db, "PRAGMA temp_store = FILE; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     return code == SQLITE_OK ? STATUS_OK : store_sql_failed(store, sqlite3_extended_errcode(store->db), error);
 }

@@ -21,9 +21,8 @@ void store_forget_lengths(struct store *store)
 static enum status load_lengths(uint32_t queue, const struct store_chunk *chunk, struct store_lengths *lengths,
                                 struct error *error)
 {
-    free(lengths->ends);
-    *lengths = (struct store_lengths){.ends = malloc((size_t)chunk->count * sizeof *lengths->ends)};
-    if (lengths->ends == NULL)
+    uint64_t *ends = calloc(chunk->count, sizeof *ends);
+    if (ends == NULL)
         return error_set(error, STATUS_SYSTEM, "out of memory");
     const unsigned char *record = chunk->records;
     uint64_t end = 0;
@@ -31,12 +30,11 @@ static enum status load_lengths(uint32_t queue, const struct store_chunk *chunk,
         uint32_t length =
             (uint32_t)record[0] | (uint32_t)record[1] << 8 | (uint32_t)record[2] << 16 | (uint32_t)record[3] << 24;
         end += length;
-        lengths->ends[i] = end;
+        ends[i] = end;
         record += LENGTH_BYTES + length;
     }
-    lengths->queue = queue;
-    lengths->first_sequence = chunk->first;
-    lengths->count = chunk->count;
+    free(lengths->ends);
+    *lengths = (struct store_lengths){queue, chunk->first, chunk->count, ends};
     return STATUS_OK;
 }
 

@@ -26,6 +26,7 @@ struct disk_file {
     bool is_there;
     unsigned char *synced;
     uint64_t synced_bytes;
+    uint64_t synced_room; /* what is allocated */
     struct pending *first;
     struct pending **last;
     uint64_t bytes; /* as it is now, for the limit */
@@ -37,7 +38,6 @@ struct power_supply {
     struct disk_file files[FILE_COUNT_MAX];
     uint64_t operations_left;
     uint64_t bytes_max;
-    bool ignores_syncs;
 };
 
 /* The real file lies in front, so that all methods that are not replaced (locks, shared memory) work as they are. */
@@ -69,11 +69,13 @@ static void forget_pending(struct disk_file *disk)
 
 static void resize_synced(struct disk_file *disk, uint64_t bytes)
 {
-    unsigned char *grown = realloc(disk->synced, bytes + 1);
-    CHECK(grown != NULL);
+    if (bytes > disk->synced_room) {
+        disk->synced_room = bytes * 2;
+        disk->synced = realloc(disk->synced, disk->synced_room);
+        CHECK(disk->synced != NULL);
+    }
     if (bytes > disk->synced_bytes)
-        memset(grown + disk->synced_bytes, 0, bytes - disk->synced_bytes);
-    disk->synced = grown;
+        memset(disk->synced + disk->synced_bytes, 0, bytes - disk->synced_bytes);
     disk->synced_bytes = bytes;
 }
 
@@ -177,15 +179,15 @@ static int power_sync(sqlite3_file *file, int flags)
     struct wrapped *wrapped = wrapped_of(file);
     if (!has_power(wrapped->supply))
         return SQLITE_IOERR_FSYNC;
-    if (!wrapped->supply->ignores_syncs)
-        sync_disk(wrapped->disk);
+    sync_disk(wrapped->disk);
     return SQLITE_OK;
 }
 
 static int power_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int *out_flags)
 {
     struct power_supply *supply = vfs->pAppData;
-    CHECK(path != NULL); /* no temporary files */
+    if (path == NULL) /* a temporary file does not survive anyway */
+        return supply->real->xOpen(supply->real, path, file, flags, out_flags);
     bool was_there = access(path, F_OK) == 0;
     int code = supply->real->xOpen(supply->real, path, file, flags, out_flags);
     if (code != SQLITE_OK)
@@ -263,11 +265,6 @@ void power_supply_limit(struct power_supply *supply, uint64_t bytes_max)
     supply->bytes_max = bytes_max;
 }
 
-void power_supply_ignore_syncs(struct power_supply *supply)
-{
-    supply->ignores_syncs = true;
-}
-
 /* How many of four writes are kept whole, dropped, torn differs from cut to cut. */
 static void choose(struct disk_file *disk, struct random_state *random)
 {
@@ -292,7 +289,8 @@ static void write_file(const struct disk_file *disk)
 {
     FILE *file = fopen(disk->path, "w");
     CHECK(file != NULL);
-    CHECK(fwrite(disk->synced, 1, disk->synced_bytes, file) == disk->synced_bytes);
+    if (disk->synced_bytes > 0)
+        CHECK(fwrite(disk->synced, 1, disk->synced_bytes, file) == disk->synced_bytes);
     CHECK(fclose(file) == 0);
 }
 

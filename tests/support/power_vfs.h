@@ -29,7 +29,4 @@ void power_supply_restore(struct power_supply *supply, uint64_t seed);
 void power_supply_limit(struct power_supply *supply, uint64_t bytes_max);
 uint64_t power_supply_used_bytes(const struct power_supply *supply);
 
-/* A disk that says that it has synced and has not: to see the tests fail. */
-void power_supply_ignore_syncs(struct power_supply *supply);
-
 #endif

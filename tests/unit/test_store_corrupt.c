@@ -252,7 +252,7 @@ static void read_damaged(const struct image *whole, uint64_t seed, uint64_t *nam
 {
     struct random_state random;
     random_seed(&random, seed);
-    struct image damaged = {whole->bytes, malloc(whole->bytes)};
+    struct image damaged = {whole->bytes, malloc(whole->bytes + 1)};
     memcpy(damaged.contents, whole->contents, whole->bytes);
     damage(&damaged, &random);
     save("", &damaged);
@@ -314,7 +314,7 @@ static void test_a_damaged_log(void **state)
     for (uint64_t seed = 1; seed <= LOG_SEED_COUNT; seed++) {
         struct random_state random;
         random_seed(&random, seed);
-        struct image damaged = {whole_log.bytes, malloc(whole_log.bytes)};
+        struct image damaged = {whole_log.bytes, malloc(whole_log.bytes + 1)};
         memcpy(damaged.contents, whole_log.contents, whole_log.bytes);
         damage(&damaged, &random);
         save("", &whole);
