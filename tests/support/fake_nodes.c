@@ -7,6 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/journal.h"
 #include "engine/topology.h"
 
 enum { FAKE_BATCH_COUNT = 100 };
@@ -39,6 +40,10 @@ static const char *const output_types[] = {"queue", "socket", "any", NULL};
         "address", OPTION_ADDRESSES, CONFIG(address), "127.0.0.1:10000", .value_name = "ADDRESS", .help = "where",     \
                                                                          .role = ROLE_LISTEN                           \
     }
+#define ROW_DURABLE                                                                                                    \
+    {                                                                                                                  \
+        "durable", OPTION_FLAG, CONFIG(durable), .help = "keeps what it takes"                                         \
+    }
 #define ROW_STAY                                                                                                       \
     {                                                                                                                  \
         "stay", OPTION_FLAG, CONFIG(stay), .help = "does not end with the others"                                      \
@@ -52,9 +57,8 @@ static const struct option source_options[] = {
 };
 
 static const struct option store_options[] = {
-    ROW_ADDRESS,
-    ROW_STAY,
-    {"limit", OPTION_BYTES, CONFIG(limit_bytes), "1M", 1, 1e12, .value_name = "BYTES", .help = "how much"},
+    ROW_ADDRESS, ROW_STAY,
+    ROW_DURABLE, {"limit", OPTION_BYTES, CONFIG(limit_bytes), "1M", 1, 1e12, .value_name = "BYTES", .help = "how much"},
     {0},
 };
 
@@ -64,6 +68,7 @@ static const struct option work_options[] = {
     ROW_OUTPUT_ADDRESS,
     ROW_OUTPUT_TYPE,
     ROW_STAY,
+    ROW_DURABLE,
     {"replicas", OPTION_COUNT, CONFIG(replicas), "1", 1, 64, .value_name = "COUNT", .help = "how many of these",
      .role = ROLE_REPLICAS},
     {"delay", OPTION_SECONDS, CONFIG(delay_ns), "0.000001", 0, 60, .value_name = "SECONDS",
@@ -104,6 +109,12 @@ static enum status fake_check(const struct node_spec *node, const struct topolog
     return config->refuse ? error_set(error, STATUS_USAGE, "refused") : STATUS_OK;
 }
 
+static bool is_durable(const struct node_spec *node, const struct topology_spec *spec)
+{
+    (void)spec;
+    return ((const struct fake_config *)node->config)->durable;
+}
+
 static enum status fake_open(struct node *node, struct error *error)
 {
     struct fake_state *state = node->state;
@@ -112,6 +123,13 @@ static enum status fake_open(struct node *node, struct error *error)
     open_count++;
     if (config != NULL && config->fail_open)
         return error_set(error, STATUS_SYSTEM, "does not open");
+    if (config != NULL && config->durable && node->journal != NULL) {
+        struct store_queue found;
+        enum status status = store_find_queue(journal_store(node->journal), node->name, &found, error);
+        state->stored_queue = found.queue;
+        state->next_sequence = found.next_sequence;
+        return status;
+    }
     return STATUS_OK;
 }
 
@@ -151,6 +169,8 @@ static void note(struct node *node, const struct message *message)
         stats_count(node->stats, 1);
     }
     state->taken_count++;
+    if (state->stored_queue != 0)
+        journal_append(node->journal, state->stored_queue, state->next_sequence++, message->text, message->length);
     stats_add(&node->stats->in_count, 1);
 }
 
@@ -269,7 +289,8 @@ static size_t reporter_step(struct node *node, int64_t now_ns)
 #define FAKE_TYPE(type_name, type_title, table, step_function)                                                         \
     .name = (type_name), .title = (type_title), .summary = "for tests", .options = (table),                            \
     .config_bytes = sizeof(struct fake_config), .counters = fake_counters, .state_bytes = sizeof(struct fake_state),   \
-    .output_kind = output_kind, .check = fake_check, .open = fake_open, .step = (step_function), .close = fake_close
+    .output_kind = output_kind, .check = fake_check, .open = fake_open, .step = (step_function), .close = fake_close,  \
+    .is_durable = is_durable
 
 static const struct node_type source_type = {
     FAKE_TYPE("source", "Source", source_options, source_step),

@@ -28,6 +28,7 @@ struct fake_config {
     const char *label;
     bool refuse;    /* its check says no */
     bool fail_open; /* its open does */
+    bool durable;   /* it lives on the durable thread, and appends what it takes to the stored queue of its name */
     bool stay;      /* it does not end before it is abandoned */
 };
 
@@ -37,7 +38,9 @@ struct fake_state {
     uint64_t taken_count;
     bool out_of_order;
     char last_text[32];
-    void *opened; /* memory that close frees */
+    uint32_t stored_queue;  /* 0: none */
+    uint64_t next_sequence; /* of it */
+    void *opened;           /* memory that close frees */
 };
 
 extern const struct catalog fake_catalog;

@@ -502,6 +502,42 @@ static void test_alone_is_not_quiet(void **state)
         assert_string_equal(stepped(stage, i), "100");
 }
 
+struct hook {
+    size_t call_count;
+    size_t work;
+    int64_t deadline_ns;
+};
+
+static size_t end_turn(void *context, int64_t now_ns, int64_t *deadline_ns)
+{
+    struct hook *hook = context;
+    (void)now_ns;
+    hook->call_count++;
+    if (hook->deadline_ns < *deadline_ns)
+        *deadline_ns = hook->deadline_ns;
+    return hook->work;
+}
+
+/* It is called each turn, also when no node is, and what it does makes all nodes look. */
+static void test_the_end_of_a_turn(void **state)
+{
+    struct stage *stage = *state;
+    struct hook hook = {.deadline_ns = 700};
+    stage->loop.turn_end = end_turn;
+    stage->loop.turn_end_context = &hook;
+    know_phase(stage);
+    for (int64_t i = 1; i <= 3; i++)
+        turn(stage, i);
+    assert_string_equal(stepped(stage, 4), "000");
+    assert_int_equal(hook.call_count, 4);
+    assert_true(stage->deadline_ns == 700);
+    hook.work = 2;
+    assert_int_equal(turn(stage, 5), 2);
+    hook.work = 0;
+    assert_string_equal(stepped(stage, 6), "111");
+    assert_int_equal(hook.call_count, 6);
+}
+
 /* ---- within a turn ---- */
 
 static struct watched *written; /* by which thread: the test's */
@@ -636,6 +672,7 @@ int main(void)
         LOOP_TEST(test_an_output_in_use_is_not_quiet),
         LOOP_TEST(test_descriptors_are_not_quiet),
         LOOP_TEST(test_alone_is_not_quiet),
+        LOOP_TEST(test_the_end_of_a_turn),
         LOOP_TEST(test_descriptors_between_steps),
         LOOP_TEST(test_a_late_message_calls_the_sleep_off),
         LOOP_TEST(test_late_room_calls_the_sleep_off),

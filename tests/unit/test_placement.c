@@ -25,6 +25,16 @@ static bool blocks_by_config(const struct node_spec *node, const struct topology
 
 static const struct node_type depends = {.name = "depends", .title = "Depends", .this_may_block = blocks_by_config};
 
+static bool keeps(const struct node_spec *node, const struct topology_spec *whole)
+{
+    assert_ptr_equal(&whole->nodes[node - whole->nodes], node);
+    return true;
+}
+
+static const struct node_type durable = {.name = "durable", .title = "Durable", .is_durable = keeps};
+static const struct node_type durable_blocking = {
+    .name = "both", .title = "Both", .is_durable = keeps, .may_block = true};
+
 static struct topology_spec spec;
 static struct node_spec nodes[NODE_MAX];
 static struct wiring wiring;
@@ -276,6 +286,35 @@ static void test_alone(void **state)
     expect("0|1 2 4|3|5");
 }
 
+/* All of them on one thread, downstream, whatever else is asked. */
+static void test_durable(void **state)
+{
+    (void)state;
+    begin(7);
+    chain(0, 6);
+    place(2, 2);
+    assert_true(placement.durable_thread == WIRING_NONE);
+    nodes[1].type = nodes[5].type = &durable;
+    nodes[3].type = &durable_blocking;
+    nodes[5].common.cpu_list = "0";
+    place(2, 2);
+    expect("0 2|1 3 5|4 6");
+    assert_int_equal(placement.durable_thread, 1);
+    place(THREADS_PER_NODE, 1);
+    expect("0|1 3 5|2|4|6");
+    assert_int_equal(placement.durable_thread, 1);
+    place(THREADS_AUTO, 3); /* it takes one of the processors, once */
+    expect("0 2|1 3 5|4 6");
+    join(5, 1); /* also with others on their cycle */
+    place(2, 2);
+    expect("0 2 4|1 3 5|6");
+    for (size_t i = 0; i < 7; i++)
+        nodes[i].type = &durable;
+    place(THREADS_PER_NODE, 4);
+    expect("0 1 2 3 4 5 6");
+    assert_int_equal(placement.durable_thread, 0);
+}
+
 static void test_reporter(void **state)
 {
     (void)state;
@@ -368,11 +407,22 @@ static void test_print(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLACEMENT_TEST(test_per_node), PLACEMENT_TEST(test_chain),    PLACEMENT_TEST(test_chain_backwards),
-        PLACEMENT_TEST(test_weights),  PLACEMENT_TEST(test_tree),     PLACEMENT_TEST(test_fan_in),
-        PLACEMENT_TEST(test_replicas), PLACEMENT_TEST(test_cycles),   PLACEMENT_TEST(test_parts),
-        PLACEMENT_TEST(test_alone),    PLACEMENT_TEST(test_reporter), PLACEMENT_TEST(test_sockets_do_not_order),
-        PLACEMENT_TEST(test_auto),     PLACEMENT_TEST(test_thousand), PLACEMENT_TEST(test_print),
+        PLACEMENT_TEST(test_per_node),
+        PLACEMENT_TEST(test_chain),
+        PLACEMENT_TEST(test_chain_backwards),
+        PLACEMENT_TEST(test_weights),
+        PLACEMENT_TEST(test_tree),
+        PLACEMENT_TEST(test_fan_in),
+        PLACEMENT_TEST(test_replicas),
+        PLACEMENT_TEST(test_cycles),
+        PLACEMENT_TEST(test_parts),
+        PLACEMENT_TEST(test_durable),
+        PLACEMENT_TEST(test_alone),
+        PLACEMENT_TEST(test_reporter),
+        PLACEMENT_TEST(test_sockets_do_not_order),
+        PLACEMENT_TEST(test_auto),
+        PLACEMENT_TEST(test_thousand),
+        PLACEMENT_TEST(test_print),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,12 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine/clock.h"
+#include "engine/journal.h"
 #include "engine/node_loop.h"
 #include "engine/topology.h"
 #include "tests/support/fake_nodes.h"
@@ -398,6 +400,125 @@ static void start(void)
         fail_msg("%s", error.text);
 }
 
+/* ---- with a store ---- */
+
+static char store_path[64];
+
+static int make_store(void **state)
+{
+    (void)state;
+    snprintf(store_path, sizeof store_path, "/tmp/test_topology.XXXXXX");
+    if (mkdtemp(store_path) == NULL)
+        return -1;
+    memcpy(store_path + strlen(store_path), "/s", sizeof "/s");
+    return 0;
+}
+
+static int remove_store(void **state)
+{
+    char command[128];
+    store_path[strlen(store_path) - 2] = '\0';
+    snprintf(command, sizeof command, "rm -rf '%s'", store_path);
+    return close_all(state) == 0 && system(command) == 0 ? 0 : -1;
+}
+
+/* Two durable nodes, fed and read by others. */
+static void parse_durable(void)
+{
+    PARSE("--source", "--output-address", "in", "--count", "5000", "--store", "--address", "in", "--durable", "--work",
+          "--input-address", "in", "--output-address", "out", "--output-type", "socket", "--durable", "--drain",
+          "--address", "out");
+    spec.launch.store = store_path; /* the type of this name takes the flag */
+    spec.launch.sync_interval_ns = NS_PER_MS;
+}
+
+static void test_a_rehearsal_makes_no_store(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    parse_durable();
+    assert_int_equal(topology_open(&topology, &spec, &fake_catalog, true, &error), STATUS_OK);
+    assert_null(topology_journal(topology));
+    assert_true(node(1)->durable);
+    assert_null(node(1)->journal);
+    topology_close(&topology);
+    assert_int_not_equal(access(store_path, F_OK), 0);
+    spec.launch.store = "/proc/self/stat";
+    assert_int_equal(topology_open(&topology, &spec, &fake_catalog, true, &error), STATUS_USAGE);
+    assert_null(topology);
+    refuse(STATUS_USAGE, "/proc/self/stat");
+}
+
+static void test_the_durable_thread(void **state)
+{
+    (void)state;
+    parse_durable();
+    open_topology();
+    const struct placement *placement = topology_placement(topology);
+    assert_int_equal(placement->thread_of[1], placement->durable_thread);
+    assert_int_equal(placement->thread_of[2], placement->durable_thread);
+    assert_ptr_equal(node(1)->journal, topology_journal(topology));
+    assert_non_null(node(1)->journal);
+    assert_false(node(0)->durable);
+    assert_true(node(2)->durable);
+}
+
+static bool expect_next(void *context, const struct store_message *message)
+{
+    uint64_t *count = context;
+    char text[24];
+    int length = snprintf(text, sizeof text, "%llu", (unsigned long long)(*count)++ % 5000);
+    assert_int_equal(message->sequence, *count);
+    assert_int_equal(message->length, length);
+    assert_memory_equal(message->text, text, (size_t)length);
+    return true;
+}
+
+static void expect_kept(const char *name, uint64_t expected)
+{
+    struct error error = {0};
+    struct store *store;
+    struct store_queue found;
+    uint64_t count = 0;
+    assert_int_equal(store_open(&store, store_path, &error), STATUS_OK);
+    assert_int_equal(store_find_queue(store, name, &found, &error), STATUS_OK);
+    assert_int_equal(store_read_messages(store, found.queue, 1, UINT64_MAX, expect_next, &count, &error), STATUS_OK);
+    assert_int_equal(count, expected);
+    store_close(&store);
+}
+
+static void test_a_stop_keeps_all(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    parse_durable();
+    open_topology();
+    start();
+    wait_for_all();
+    assert_int_equal(topology_finish(topology, &error), STATUS_OK);
+    struct journal_counts counts = journal_counts(topology_journal(topology));
+    assert_true(counts.batch_count > 0 && counts.sync_count > 0 && counts.stored_bytes > 0);
+    assert_int_equal(topology_finish(topology, &error), STATUS_OK); /* once is enough */
+    topology_close(&topology);
+    expect_kept("store", 5000);
+    expect_kept("work", 5000);
+    open_topology(); /* the second time, closed without a finish: the close does it */
+    start();
+    wait_for_all();
+    topology_close(&topology);
+    expect_kept("work", 10000);
+}
+
+static void test_nothing_durable(void **state)
+{
+    (void)state;
+    PARSE("--store");
+    spec.launch.store = store_path;
+    open_topology();
+    assert_null(topology_journal(topology));
+    assert_int_not_equal(access(store_path, F_OK), 0);
+}
+
 static void test_threads(void **state)
 {
     (void)state;
@@ -613,6 +734,10 @@ int main(void)
         cmocka_unit_test_teardown(test_close_before_the_end, close_all),
         cmocka_unit_test_teardown(test_threads, close_all),
         cmocka_unit_test_teardown(test_threads_that_drain, close_all),
+        cmocka_unit_test_setup_teardown(test_a_rehearsal_makes_no_store, make_store, remove_store),
+        cmocka_unit_test_setup_teardown(test_the_durable_thread, make_store, remove_store),
+        cmocka_unit_test_setup_teardown(test_a_stop_keeps_all, make_store, remove_store),
+        cmocka_unit_test_setup_teardown(test_nothing_durable, make_store, remove_store),
         cmocka_unit_test_teardown(test_threads_that_wait_for_nothing_are_abandoned, close_all),
         cmocka_unit_test_teardown(test_shared_threads, close_all),
         cmocka_unit_test_teardown(test_shared_threads_that_drain, close_all),

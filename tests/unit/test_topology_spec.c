@@ -241,8 +241,8 @@ static void test_single(void **state)
     assert_true(spec.nodes[0].common.stats_period_ns == 2000000000);
     parse_all(type("store"), 0, NULL);
     assert_int_equal(spec.node_count, 1);
-    const char *const another[] = {"--store"};
-    refuse_all(type("work"), "work: unknown flag --store", 1, another);
+    const char *const another[] = {"--drain"};
+    refuse_all(type("work"), "work: unknown flag --drain", 1, another);
     const char *const wrong[] = {"--limit", "1"};
     refuse_all(type("work"), "work: unknown flag --limit", 2, wrong);
 }
@@ -348,6 +348,18 @@ static void test_check(void **state)
     assert_string_equal(error.text, "work 2: refused");
 }
 
+static void test_what_is_kept_needs_a_store(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    PARSE("--store", "--work", "--durable");
+    assert_int_equal(topology_spec_check(&spec, &error), STATUS_USAGE);
+    assert_non_null(strstr(error.text, "work: "));
+    assert_non_null(strstr(error.text, "needs --store DIRECTORY"));
+    spec.launch.store = "somewhere";
+    assert_int_equal(topology_spec_check(&spec, &error), STATUS_OK);
+}
+
 static void test_application_ports(void **state)
 {
     (void)state;
@@ -389,6 +401,7 @@ int main(void)
         cmocka_unit_test_teardown(test_long_vuid, free_spec),
         cmocka_unit_test_teardown(test_random_vuids, free_spec),
         cmocka_unit_test_teardown(test_processors_are_dealt_out, free_spec),
+        cmocka_unit_test_teardown(test_what_is_kept_needs_a_store, free_spec),
         cmocka_unit_test_teardown(test_check, free_spec),
         cmocka_unit_test_teardown(test_application_ports, free_spec),
         cmocka_unit_test_teardown(test_freed_twice, free_spec),
