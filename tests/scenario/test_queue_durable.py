@@ -88,6 +88,13 @@ class QueueDurableTest(Scenario):
         self.kill()
         self.assertEqual(self.start("--durability", "sync").size(), 0, "what was handed out is settled")
 
+    def test_answers_come_in_the_order_of_the_commands(self):
+        client = self.start("--durability", "sync")
+        for _ in range(20):
+            client.send("PUT:a", "SIZE", "HELLO", "PUT:bb", "EXTEND:x:1")
+            self.assertEqual(
+                [client.receive() for _ in range(5)][::2], [b"PUT 1 bytes", b"ERR unknown command", b"ERR unknown lease"])
+
     def test_async_is_written_soon(self):
         client = self.start("--durability", "async")
         client.send(*("PUT:%d" % i for i in range(100)))
