@@ -41,6 +41,7 @@ static int open_signals(void)
     sigset_t signals;
     change_signals(SIG_BLOCK, &signals);
     signal(SIGPIPE, SIG_IGN); /* a reader of stdout or stderr that went away is an error of a write, not our death */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a file at the limit of its size: the store takes it for a full disk */
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

@@ -110,6 +110,9 @@ static bool is_no_room(const struct store *store, int code)
     if ((code & 0xff) != SQLITE_IOERR)
         return false;
     int errno_value = sqlite3_system_errno(store->db);
+    /* SQLite asks for errno late: after a write that the system cut short it may say nothing. */
+    if (errno_value == 0 && sqlite3_extended_errcode(store->db) == SQLITE_IOERR_WRITE)
+        return true;
     return errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
 }
 

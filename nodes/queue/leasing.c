@@ -100,7 +100,9 @@ static void give_up(struct queue *queue, struct lease *lease, const void *reason
         return;
     }
     char quoted[96];
-    log_line(queue->node->log, LOG_WARN, "message %llu was dropped after %lu deliveries (no --dead-letter): '%s'",
+    bool first = stats_get(&queue->node->stats->counters[COUNTER_UNDELIVERABLE]) == 0; /* all are counted */
+    log_line(queue->node->log, first ? LOG_WARN : LOG_DEBUG,
+             "message %llu was dropped after %lu deliveries (no --dead-letter): '%s'",
              (unsigned long long)lease->member.sequence, (unsigned long)lease->deliveries,
              log_quote(reason, reason_length, quoted, sizeof quoted));
     uint64_t sequence = lease->member.sequence;

@@ -350,6 +350,8 @@ static enum status queue_open(struct node *node, struct error *error)
         status = kept_open(queue, error);
     if (status != STATUS_OK)
         return status;
+    queue->is_plain =
+        queue->kept.journal == NULL && queue->config->overflow == OVERFLOW_REJECT && queue->config->age_max_ns == 0;
     show_size(queue);
     struct listener_handlers handlers = {.batch = command_batch_begins,
                                          .datagram = command_datagram,

@@ -140,6 +140,7 @@ struct queue {
     bool outputs_ended;
     int64_t answers_since_ns; /* since when the end waits for answers to leave; 0: not yet */
     size_t next_input;
+    bool is_plain; /* in memory, without ages, rejecting: its PUTs and GETs take the short way */
 
     /* Made at the first lease or id. */
     struct leases *leases;

@@ -215,7 +215,9 @@ class QueueMaxMessageTest(Scenario):
                     listening=[address])
         with TcpClient(address) as client:
             self.assertEqual(client.put(b"x" * 90000), b"PUT 90000 bytes")
-            client.send_raw(b"518768")  # 100,200 bytes, none of which follow
+            self.assertEqual(client.put(b"x" * 100001), b"ERR message of 100001 bytes is above the limit of 100000")
+            # One more than the longest PUTID of such a message; none of these bytes follow.
+            client.send_raw(b"5%x" % (100000 + len("PUTID::") + 64 + 1))
             reply = client.receive()
             self.assertTrue(reply.startswith(b"ERR "), reply)
             self.assertIsNone(client.receive())

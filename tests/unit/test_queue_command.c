@@ -49,6 +49,71 @@ static void test_put(void **state)
     ASSERT_PARSES("PUT:a\0b\n\xff", QUEUE_PUT, 4);
 }
 
+/* Its parts, as text, and its time. */
+static void assert_named(const char *text, enum queue_verb verb, const char *name, const char *message, int64_t time_ns)
+{
+    char *copy = exact_copy(text, strlen(text));
+    struct queue_command command = queue_command_parse(copy, strlen(text));
+    assert_int_equal(command.verb, verb);
+    if (verb != QUEUE_MALFORMED) {
+        assert_int_equal(command.name_length, strlen(name));
+        assert_int_equal(command.message_length, strlen(message));
+        if (name[0] != '\0')
+            assert_memory_equal(command.name, name, strlen(name));
+        if (message[0] != '\0')
+            assert_memory_equal(command.message, message, strlen(message));
+        assert_true(command.time_ns == time_ns);
+    }
+    free(copy);
+}
+
+static void test_ids_and_leases(void **state)
+{
+    (void)state;
+    assert_named("PUTID:a:b:c", QUEUE_PUTID, "a", "b:c", 0);
+    assert_named("PUTID:a:", QUEUE_PUTID, "a", "", 0);
+    assert_named("PUTID:0123456789012345678901234567890123456789012345678901234567890123:x", QUEUE_PUTID,
+                 "0123456789012345678901234567890123456789012345678901234567890123", "x", 0);
+    assert_named("LEASE", QUEUE_LEASE, "", "", 0);
+    assert_named("LEASE:2", QUEUE_LEASE, "", "", 2000000000);
+    assert_named("LEASE:0.25", QUEUE_LEASE, "", "", 250000000);
+    assert_named("LEASE:1.0000000019", QUEUE_LEASE, "", "", 1000000001);
+    assert_named("LEASE:86400", QUEUE_LEASE, "", "", 86400 * INT64_C(1000000000));
+    assert_named("ACK:1.2.3", QUEUE_ACK, "1.2.3", "", 0);
+    assert_named("NACK:1.2.3", QUEUE_NACK, "1.2.3", "", 0);
+    assert_named("NACK:1.2.3:why: that", QUEUE_NACK, "1.2.3", "why: that", 0);
+    assert_named("STATS", QUEUE_STATS, "", "", 0);
+    struct queue_command extend = queue_command_parse("EXTEND:x:1.5", 12);
+    assert_int_equal(extend.verb, QUEUE_EXTEND);
+    assert_true(extend.time_ns == 1500000000);
+    static const char *const malformed[] = {
+        "PUTID",
+        "PUTID:",
+        "PUTID:a",
+        "PUTID::b",
+        "LEASE:",
+        "LEASE:0",
+        "LEASE:0.0",
+        "LEASE:x",
+        "LEASE:1x",
+        "LEASE:-1",
+        "LEASE:.5",
+        "LEASE:86401",
+        "LEASE:99999999999999999999",
+        "LEASE:86400.1",
+        "ACK",
+        "ACK:",
+        "ACK:x:y",
+        "NACK",
+        "NACK::x",
+        "EXTEND:x",
+        "EXTEND:x:",
+        "EXTEND::1",
+        "PUTID:01234567890123456789012345678901234567890123456789012345678901234:x"};
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
+        assert_named(malformed[i], QUEUE_MALFORMED, "", "", 0);
+}
+
 static void test_get_and_size(void **state)
 {
     (void)state;
@@ -184,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put),
+        cmocka_unit_test(test_ids_and_leases),
         cmocka_unit_test(test_get_and_size),
         cmocka_unit_test(test_anything_else_is_unknown),
         cmocka_unit_test(test_a_long_put),

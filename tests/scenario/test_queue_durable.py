@@ -1,0 +1,181 @@
+"""A queue that keeps its messages: kill -9 and start again."""
+
+import json
+import os
+import resource
+import signal
+import tempfile
+import unittest
+
+import context  # noqa: F401
+from peer.client import TcpClient
+from support.conditions import wait_until
+from support.launch import run_to_end
+from support.ports import free_address
+from support.scenario import Scenario
+
+
+class QueueDurableTest(Scenario):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="millrace-store-")
+        self.addCleanup(self.directory.cleanup)
+        self.store = os.path.join(self.directory.name, "store")
+        self.program = None
+
+    def start(self, *flags):
+        address = free_address()
+        self.stream_address = "tcp://" + address
+        self.program = self.launch(
+            "mq", "--store", self.store, "--vuid", "Q", "--console-log", "--address", self.stream_address, *flags,
+            listening=[self.stream_address])
+        return self.stream()
+
+    def stream(self):
+        client = TcpClient(self.stream_address)
+        self.addCleanup(client.close)
+        return client
+
+    def kill(self):
+        self.program.send_signal(signal.SIGKILL)
+        self.program.wait()
+
+    def stats(self, client):
+        stats = json.loads(client.ask("STATS"))
+        self.assertTrue(stats["balanced"], stats)
+        return stats
+
+    def test_what_was_acknowledged_is_there_after_a_kill(self):
+        flags = ("--durability", "sync", "--max-deliveries", "3")
+        client = self.start(*flags)
+        count = 2000
+        client.send(*("PUT:%d" % i for i in range(count)))
+        self.assertEqual([client.receive() for _ in range(count)], [b"PUT %d bytes" % len(str(i)) for i in range(count)])
+        self.assertEqual(client.ask("PUTID:name:with an id"), b"PUT 10 bytes")
+        self.assertEqual(client.get(), b"0")
+        leased = [client.ask("LEASE:1000") for _ in range(3)]
+        token = leased[1].split(b":")[0]
+        self.assertEqual(client.ask(b"ACK:" + token), b"OK")
+        self.kill()
+
+        client = self.start(*flags)
+        self.assertTrue(self.program.wait_for_line("recovered %d messages" % (count - 1)))
+        self.assertEqual(self.stats(client)["recovered"], count - 1)
+        self.assertEqual(client.ask("PUTID:name:again"), b"PUT 10 bytes", "the id is known")
+        self.assertEqual(client.ask("LEASE").split(b":")[1:], [b"2", b"1"], "its place and count are kept")
+        self.assertEqual(client.get(), b"3")
+        self.kill()
+
+        client = self.start(*flags)
+        self.assertEqual(client.ask("LEASE:1000").split(b":")[1:], [b"3", b"1"])
+        rest = []
+        while True:
+            message = client.get()
+            if message == b"":
+                break
+            rest.append(message)
+        self.assertEqual(rest, [b"%d" % i for i in range(4, count)] + [b"with an id"])
+        self.kill()
+
+        client = self.start(*flags)  # message 1 was delivered three times
+        self.assertEqual(client.size(), 0)
+        self.assertEqual(self.stats(client)["undeliverable"], 1)
+
+    def test_a_killed_consumer_s_message_is_not_lost_before_the_answer(self):
+        client = self.start("--durability", "sync")
+        client.put("a")
+        client.send("GET")
+        self.assertEqual(client.receive(), b"a")
+        self.kill()
+        self.assertEqual(self.start("--durability", "sync").size(), 0, "what was handed out is settled")
+
+    def test_answers_come_in_the_order_of_the_commands(self):
+        client = self.start("--durability", "sync")
+        for _ in range(20):
+            client.send("PUT:a", "SIZE", "HELLO", "PUT:bb", "EXTEND:x:1")
+            self.assertEqual(
+                [client.receive() for _ in range(5)][::2], [b"PUT 1 bytes", b"ERR unknown command", b"ERR unknown lease"])
+
+    def test_async_is_written_soon(self):
+        client = self.start("--durability", "async")
+        client.send(*("PUT:%d" % i for i in range(100)))
+        for _ in range(100):
+            client.receive()
+        self.assertEqual(self.program.stop(), 0)
+        client = self.start("--durability", "async")
+        self.assertEqual([client.get() for _ in range(100)], [b"%d" % i for i in range(100)])
+
+    def test_a_queue_longer_than_its_window(self):
+        flags = ("--durability", "async", "--overflow", "spill", "--capacity-bytes", "100000")
+        client = self.start(*flags)
+        count = 5000
+        texts = [b"%05d" % i + 200 * b"x" for i in range(count)]
+        for text in texts:
+            client.send(b"PUT:" + text)
+        for _ in range(count):
+            self.assertEqual(client.receive(), b"PUT 205 bytes")
+        stats = self.stats(client)
+        self.assertGreater(stats["in_store_only"], count // 2)
+        self.assertLess(stats["memory_bytes"], 110000)
+        self.assertEqual(self.program.stop(), 0)
+        client = self.start(*flags)
+        self.assertEqual(self.take(client, count), texts)
+
+    def take(self, client, count):
+        """What comes out, in its order: GET finds nothing for a moment while the rest is read back."""
+        taken = []
+
+        def take_one():
+            message = client.get()
+            if message:
+                taken.append(message)
+            return message
+
+        while len(taken) < count:
+            self.assertTrue(wait_until(take_one, 10.0))
+        return taken
+
+    def test_a_memory_queue_spills_and_forgets(self):
+        flags = ("--overflow", "spill", "--capacity-bytes", "100000")
+        client = self.start(*flags)
+        texts = [b"%05d" % i + 200 * b"x" for i in range(3000)]
+        for text in texts:
+            client.put(text)
+        self.assertGreater(self.stats(client)["in_store_only"], 1000)
+        self.assertEqual(self.take(client, 1500), texts[:1500])
+        for text in texts[:1500]:
+            client.put(text)
+        self.assertEqual(self.take(client, 3000), texts[1500:] + texts[:1500])
+        for text in texts:
+            client.put(text)
+        self.kill()
+        self.assertEqual(self.start(*flags).size(), 0)
+
+    def test_two_launches_on_one_store(self):
+        self.start("--durability", "sync")
+        result = run_to_end("mq", "--store", self.store, "--address", free_address(), "--durability", "sync")
+        self.assertNotEqual(result.status, 0)
+        self.assertIn("store", " ".join(result.stderr))
+
+    def test_a_full_disk_is_back_pressure(self):
+        """No answer says that something is kept which is not; when there is room again, all goes on."""
+        client = self.start("--durability", "sync")
+        limit = resource.RLIM_INFINITY
+        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (1 << 20, limit))
+        text = 100000 * b"x"
+        count = 0
+        other = self.stream()
+        while self.stats(other)["rejected_disk"] == 0:
+            self.assertLess(count, 2000, "the disk is full and nobody says so")
+            client.send(b"PUT:" + text)
+            count += 1
+        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        answers = [client.receive() for _ in range(count)]
+        self.assertEqual(set(answers), {b"PUT 100000 bytes", b"ERR queue full: disk"})
+        self.assert_soon(lambda: client.ask(b"PUT:last") == b"PUT 4 bytes")
+        self.kill()
+        client = self.start("--durability", "sync")
+        self.assertEqual(client.size(), answers.count(b"PUT 100000 bytes") + 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
