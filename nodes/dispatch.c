@@ -5,7 +5,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "nodes/node_types.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 enum { DISPATCH_BATCH_MAX = 2048 }; /* messages a step */
 static const int64_t ahead_ns = 20 * NS_PER_MS;
@@ -16,7 +16,7 @@ static void take_order(struct dispatch *dispatch, const struct node *node)
     const struct port *first = NULL; /* consumer */
     for (size_t i = node->output_count; i-- > 0;)
         first = node->outputs[i].address == NULL ? &node->outputs[i] : first;
-    const struct node *peer = dispatch->target_count > 1 ? first->peer : NULL;
+    const struct node *peer = dispatch->target_count > 1 && first != NULL ? first->peer : NULL;
     const struct worker_config *config = peer != NULL && peer->type == &worker_type ? peer->config : NULL;
     if (config == NULL || config->order == ORDER_NONE)
         return;
@@ -204,8 +204,8 @@ uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *stor
         uint64_t left = count_max - given < store->message_count ? count_max - given : store->message_count;
         if (left == 0)
             break;
-        round = dispatch->key == NULL ? give_round(dispatch, store, left, now_ns)
-                                      : give_by_key(dispatch, store, now_ns);
+        round =
+            dispatch->key == NULL ? give_round(dispatch, store, left, now_ns) : give_by_key(dispatch, store, now_ns);
         given += round;
     }
     flush(dispatch);
@@ -215,9 +215,8 @@ uint64_t dispatch_messages(struct dispatch *dispatch, struct message_store *stor
 bool dispatch_message(struct dispatch *dispatch, const void *text, uint32_t length, int64_t put_ns, int64_t now_ns)
 {
     for (size_t i = 0; i < dispatch->active_count; i++) {
-        size_t index = dispatch->key == NULL
-                           ? next_target(dispatch)
-                           : message_key_choose(dispatch->key, text, length, dispatch->active_count);
+        size_t index = dispatch->key == NULL ? next_target(dispatch)
+                                             : message_key_choose(dispatch->key, text, length, dispatch->active_count);
         if (!may_take(&dispatch->targets[index], now_ns))
             continue;
         edge_emit(dispatch->targets[index].edge, text, length, put_ns);

@@ -1,7 +1,7 @@
 /*
  * The worker: takes messages from queues, applies a function to each, and sends on what it emits.
  */
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "engine/clock.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 static void emit_to(struct worker *worker, size_t output, const void *data, size_t length)
 {

@@ -9,7 +9,7 @@
 #ifndef NODES_WORKER_DURABLE_H
 #define NODES_WORKER_DURABLE_H
 
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 /* The node type's is_durable. */
 bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec);

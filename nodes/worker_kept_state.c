@@ -6,7 +6,7 @@
 #include "engine/check.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 /* ---- the name ---- */
 

@@ -8,7 +8,7 @@
 #define NODES_WORKER_ORDER_H
 
 #include "engine/topology_spec.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 /* STATUS_USAGE, with the remedy: the launch cannot keep it, or the key is none. Pure. */
 enum status worker_check_order(const struct worker_config *config, const struct topology_spec *spec,

@@ -49,7 +49,7 @@ RB_GENERATE_INTERNAL(pair_tree, pair, link, compare, __attribute__((unused)) sta
 
 static unsigned char *value_of(const struct pair *pair)
 {
-    return (unsigned char *)(uintptr_t)pair->key + pair->key_length;
+    return (unsigned char *)(pair + 1) + pair->key_length;
 }
 
 static uint64_t bytes_of(const struct pair *pair)

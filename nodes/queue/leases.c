@@ -49,11 +49,6 @@ static void free_lease(struct lease *lease)
     free(lease);
 }
 
-static struct lease *lease_of(uint64_t word)
-{
-    return (struct lease *)(uintptr_t)word;
-}
-
 void leases_close(struct leases **leases)
 {
     struct leases *closed = *leases;
@@ -62,7 +57,7 @@ void leases_close(struct leases **leases)
     CHECK_MAGIC(closed, LEASES_MAGIC);
     for (size_t i = 0; i < closed->by_sequence.capacity; i++) {
         if (closed->by_sequence.slots[i].sequence != 0)
-            free_lease(lease_of(closed->by_sequence.slots[i].value));
+            free_lease(closed->by_sequence.slots[i].value.pointer);
     }
     sequence_map_free(&closed->by_sequence);
     sequence_heap_free(&closed->out);
@@ -141,7 +136,7 @@ static enum status add(struct leases *leases, const struct lease_message *messag
     };
     if (message->length > 0)
         memcpy(made->text, message->text, message->length);
-    sequence_map_add(&leases->by_sequence, message->sequence, (uint64_t)(uintptr_t)made);
+    sequence_map_add(&leases->by_sequence, message->sequence, (union sequence_word){.pointer = made});
     leases->text_bytes += message->length;
     *lease = made;
     return STATUS_OK;
@@ -181,28 +176,28 @@ size_t leases_write_token(const struct leases *leases, const struct lease *lease
 
 static enum lease_find find_ended(const struct leases *leases, const struct lease_token *token)
 {
-    uint64_t word;
+    union sequence_word word;
     if (!sequence_map_find(&leases->ended, token->sequence, &word))
         return LEASE_FIND_UNKNOWN;
-    uint32_t deliveries = (uint32_t)word;
+    uint32_t deliveries = (uint32_t)word.number;
     if (token->deliveries > deliveries)
         return LEASE_FIND_UNKNOWN;
     if (token->deliveries < deliveries)
         return LEASE_FIND_STALE;
-    return (word & ENDED_GIVEN_UP) != 0 ? LEASE_FIND_GIVEN_UP : LEASE_FIND_ACKNOWLEDGED;
+    return (word.number & ENDED_GIVEN_UP) != 0 ? LEASE_FIND_GIVEN_UP : LEASE_FIND_ACKNOWLEDGED;
 }
 
 enum lease_find leases_find(const struct leases *leases, const void *token, size_t length, struct lease **lease)
 {
     CHECK_MAGIC(leases, LEASES_MAGIC);
     struct lease_token read;
-    uint64_t word;
+    union sequence_word word;
     *lease = NULL;
     if (!lease_token_read(token, length, &read) || read.epoch != leases->epoch)
         return LEASE_FIND_UNKNOWN;
     if (!sequence_map_find(&leases->by_sequence, read.sequence, &word))
         return find_ended(leases, &read);
-    struct lease *found = lease_of(word);
+    struct lease *found = word.pointer;
     if (read.deliveries > found->deliveries)
         return LEASE_FIND_UNKNOWN;
     if (read.deliveries < found->deliveries)
@@ -323,7 +318,7 @@ static void remember(struct leases *leases, uint64_t sequence, uint64_t word)
     else if (!sequence_map_reserve(&leases->ended))
         return;
     *place = sequence;
-    sequence_map_add(&leases->ended, sequence, word);
+    sequence_map_add(&leases->ended, sequence, (union sequence_word){.number = word});
     leases->ended_count++;
 }
 

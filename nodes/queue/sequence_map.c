@@ -51,7 +51,7 @@ bool sequence_map_reserve(struct sequence_map *map)
     return true;
 }
 
-void sequence_map_add(struct sequence_map *map, uint64_t sequence, uint64_t value)
+void sequence_map_add(struct sequence_map *map, uint64_t sequence, union sequence_word value)
 {
     CHECK(sequence != 0 && 2 * (map->count + 1) <= map->capacity);
     size_t at = place_of(map, sequence);
@@ -60,7 +60,7 @@ void sequence_map_add(struct sequence_map *map, uint64_t sequence, uint64_t valu
     map->count++;
 }
 
-bool sequence_map_find(const struct sequence_map *map, uint64_t sequence, uint64_t *value)
+bool sequence_map_find(const struct sequence_map *map, uint64_t sequence, union sequence_word *value)
 {
     if (map->count == 0 || sequence == 0)
         return false;

@@ -11,9 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+union sequence_word {
+    uint64_t number;
+    void *pointer;
+};
+
 struct sequence_slot {
     uint64_t sequence; /* 0: free */
-    uint64_t value;
+    union sequence_word value;
 };
 
 /* Starts as {0}. */
@@ -29,10 +34,10 @@ void sequence_map_free(struct sequence_map *map);
 bool sequence_map_reserve(struct sequence_map *map);
 
 /* Adds a number that is neither 0 nor there. */
-void sequence_map_add(struct sequence_map *map, uint64_t sequence, uint64_t value);
+void sequence_map_add(struct sequence_map *map, uint64_t sequence, union sequence_word value);
 
 /* Whether it is there, and its word. */
-bool sequence_map_find(const struct sequence_map *map, uint64_t sequence, uint64_t *value);
+bool sequence_map_find(const struct sequence_map *map, uint64_t sequence, union sequence_word *value);
 
 /* Takes out a number that is there. */
 void sequence_map_remove(struct sequence_map *map, uint64_t sequence);

@@ -8,10 +8,8 @@ char *json_field(const void *data, size_t length, const char *name)
     cJSON *json = cJSON_ParseWithLength(data, length);
     const cJSON *field = cJSON_IsObject(json) ? cJSON_GetObjectItemCaseSensitive(json, name) : NULL;
     char *text = NULL;
-    if (cJSON_IsString(field))
-        text = strdup(field->valuestring);
-    else if (field != NULL)
-        text = cJSON_PrintUnformatted(field);
+    if (field != NULL)
+        text = cJSON_IsString(field) ? strdup(field->valuestring) : cJSON_PrintUnformatted(field);
     cJSON_Delete(json);
     return text;
 }

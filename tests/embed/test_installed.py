@@ -9,7 +9,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).parent
 BUILD = os.environ["MILLRACE_BUILD"]
-EXPECTED = "hello\nhello\nfunction twice, ABI 2\n"
+EXPECTED = "hello\nhello\nfunction twice, ABI 3\n"
 
 
 def run(*command, **more):

@@ -215,7 +215,7 @@ class QueueMaxMessageTest(Scenario):
                     listening=[address])
         with TcpClient(address) as client:
             self.assertEqual(client.put(b"x" * 90000), b"PUT 90000 bytes")
-            client.send_raw(b"5186a5")  # 100,005 bytes, none of which follow
+            client.send_raw(b"518768")  # 100,200 bytes, none of which follow
             reply = client.receive()
             self.assertTrue(reply.startswith(b"ERR "), reply)
             self.assertIsNone(client.receive())

@@ -15,7 +15,8 @@ HOMES = (
     (r"md5\.h", {"nodes/hash/symbol_choice.c"}),
     (r"bsd/", {"nodes/worker_state.c"}),
     # Where JSON is read.
-    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/queue/dead_letter.c",
+    (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/text/json_field.c",
+                               "nodes/queue/dead_letter.c",
                                 "nodes/sink_message.c", "nodes/store_import.c"}),
 )
 

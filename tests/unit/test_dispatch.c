@@ -13,7 +13,7 @@
 #include "engine/clock.h"
 #include "nodes/dispatch.h"
 #include "nodes/node_types.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 enum { CONSUMER_MAX = 4, RECORD_BYTES = 24 };
 
@@ -492,7 +492,8 @@ static void test_order_of_all(void **state)
     struct fixture *fixture = open_replicas(&peer, &config, 3);
     for (unsigned i = 0; i < DISPATCH_AHEAD_MIN; i++)
         put_text(fixture, (const char[]){(char)('A' + i % 26), '\0'}, i);
-    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns) == DISPATCH_AHEAD_MIN);
+    assert_true(dispatch_messages(&fixture->dispatch, &fixture->store, UINT64_MAX, fixture->now_ns) ==
+                DISPATCH_AHEAD_MIN);
     assert_null(edge_peek(fixture->outputs[1].edge));
     assert_null(edge_peek(fixture->outputs[2].edge));
     assert_non_null(edge_peek(fixture->outputs[0].edge));

@@ -31,23 +31,23 @@ static void test_map(void **state)
     random_seed(&random, 2);
     for (uint64_t round = 1; round <= ROUND_COUNT; round++) {
         uint64_t index = random_below(&random, NUMBER_COUNT);
-        uint64_t value = 0;
+        union sequence_word value = {0};
         bool found = sequence_map_find(&map, number_of(index), &value);
         assert_int_equal(found, expected[index] != 0);
-        assert_true(!found || value == expected[index]);
+        assert_true(!found || value.number == expected[index]);
         if (found) {
             sequence_map_remove(&map, number_of(index));
             expected[index] = 0;
             count--;
         } else {
             assert_true(sequence_map_reserve(&map));
-            sequence_map_add(&map, number_of(index), round);
+            sequence_map_add(&map, number_of(index), (union sequence_word){.number = round});
             expected[index] = round;
             count++;
         }
         assert_int_equal(map.count, count);
     }
-    uint64_t value;
+    union sequence_word value;
     assert_false(sequence_map_find(&map, 0, &value));
     sequence_map_free(&map);
 }

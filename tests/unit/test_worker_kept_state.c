@@ -13,7 +13,7 @@
 #include "engine/clock.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
-#include "nodes/worker.h"
+#include "nodes/worker_private.h"
 
 /* ---- a function that counts its messages by their text, in its keyed state only ---- */
 
@@ -193,6 +193,7 @@ static void test_reading_too_late(void **state)
     static const struct node_type type = {.counters = counters};
     node.type = &type;
     node.stats = &stats;
+    stats.definitions = counters;
     life.worker.node = &node;
     life.worker.error_count = WORKER_ERRORS_LOGGED_A_SECOND;
     worker_apply(&life.worker, "x", 1);

@@ -1,9 +1,9 @@
 /*
- * worker.h: a worker's config and state, shared by its two halves: worker.c takes messages in and keeps the pace,
- * worker_call.c applies the function and routes what it emits.
+ * worker_private.h: a worker's config and state, shared by its two halves: worker.c takes messages in and keeps the
+ * pace, worker_call.c applies the function and routes what it emits.
  */
-#ifndef NODES_WORKER_H
-#define NODES_WORKER_H
+#ifndef NODES_WORKER_PRIVATE_H
+#define NODES_WORKER_PRIVATE_H
 
 #include <millrace/function.h>
 
