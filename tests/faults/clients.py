@@ -229,6 +229,7 @@ class Consumer(_Client):
         self.workload = workload
         self.deliveries = {}
         self.texts = {}
+        self.came_at = {}  # number: when it came first
         self.strange = []
 
     def _take(self, reply):
@@ -243,6 +244,7 @@ class Consumer(_Client):
                 self.strange.append(text)
                 return None
             tokens = self.deliveries.setdefault(number, {})
+            self.came_at.setdefault(number, time.monotonic())
             if token in tokens:
                 return None
             tokens[token] = None

@@ -43,7 +43,7 @@ def faults(level, workload, producer, consumer, kill_times):
     unasked = sorted(consumer.deliveries.keys() - expected.keys())
     found += _some("came out that should not", unasked)
     if level == "async":
-        found += _async_faults(lost, producer.acknowledged, consumer.deliveries, kill_times)
+        found += _async_faults(lost, producer.acknowledged, consumer.came_at, kill_times)
     else:
         found += _some("lost", [number for number in lost if number in producer.acknowledged])
     if level == "exactly-once":
@@ -71,7 +71,7 @@ def _text_faults(expected, texts):
                                                                         expected[first])]
 
 
-def _async_faults(lost, acknowledged, deliveries, kill_times):
+def _async_faults(lost, acknowledged, came_at, kill_times):
     """Lost are only messages that a kill caught unwritten: the youngest of those acknowledged before it."""
     found = []
     for number in lost:
@@ -85,7 +85,7 @@ def _async_faults(lost, acknowledged, deliveries, kill_times):
             found.append("%d was lost %.3f s after its acknowledgement" % (number, kill - when))
         else:
             found += ["%d was lost, %d behind it was kept" % (number, later) for later in [number + 1]
-                      if later in deliveries and later in acknowledged and acknowledged[later] <= kill]
+                      if came_at.get(later, 0.0) > kill and acknowledged.get(later, kill) < kill]
     return found[:SHOWN_COUNT]
 
 
