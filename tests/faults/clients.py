@@ -229,12 +229,8 @@ class Consumer(_Client):
         self.workload = workload
         self.deliveries = {}
         self.texts = {}
-        self.after_end = []  # numbers that came under a new token after their ACK was answered
+        self.came_at = {}  # number: when it came first
         self.strange = []
-        self.first_tokens = []  # (number, token) in the order of their coming
-
-    def received_count(self):
-        return len(self.deliveries)
 
     def _take(self, reply):
         """The (number, token) of a LEASE's reply; None for one that is none, or came before."""
@@ -248,13 +244,11 @@ class Consumer(_Client):
                 self.strange.append(text)
                 return None
             tokens = self.deliveries.setdefault(number, {})
+            self.came_at.setdefault(number, time.monotonic())
             if token in tokens:
                 return None
-            if any(tokens.values()):
-                self.after_end.append(number)
             tokens[token] = None
             self.texts.setdefault(number, set()).add(self.workload.stripped(text))
-            self.first_tokens.append((number, token))
             self.changed.notify_all()
         return number, token
 

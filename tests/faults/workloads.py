@@ -37,7 +37,7 @@ class Passthrough:
 
 
 class MarketOrders:
-    """Quotes and orders of fixgen, over and over: from the second time on, each order is known if the worker's state is.
+    """Quotes and orders of fixgen, over and over: from the second time on, each order is known if the state was kept.
 
     Tag 999, which comes back as feed_time, is the number.
     """

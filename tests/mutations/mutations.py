@@ -1,6 +1,7 @@
 """Ways to break the product on purpose, and the test that must notice each.
 
-`old` stands in the file exactly once and becomes `new`. A test is a C program (unit.NAME) or a script (scenario.NAME).
+`old` stands in the file exactly once and becomes `new`. A test is a C program (unit.NAME) or a script (scenario.NAME,
+and perhaps arguments: the cases to run).
 """
 
 import collections
@@ -53,9 +54,9 @@ MUTATIONS = [
     Mutation("what is missing at the end is not missed", "engine/store_queue.c",
              "    if (status == STATUS_OK && !reading->is_stopped && "
              "reading->position < reading->row->counts.next_sequence)\n        status = lost",
-             "    if (false)\n        status = lost", "unit.store"),
+             "    if (false)\n        status = lost", "unit.store_corrupt"),
     Mutation("a flipped byte of a message is served", "engine/store_queue.c",
-             "store_column(statement, 3) != hash_chunk(queue, chunk) || ", "", "unit.store"),
+             "store_column(statement, 3) != hash_chunk(queue, chunk) || ", "", "unit.store_corrupt"),
     Mutation("what is settled out of order comes back", "engine/store_queue.c",
              "    if (status == STATUS_OK && found && range.end > *unsettled)\n        *unsettled = range.end;", "",
              "unit.store"),
@@ -63,7 +64,7 @@ MUTATIONS = [
              "            store_bind(statement, 1, store_row_id(queue, first));",
              "            store_bind(statement, 1, store_row_id(queue, first + 1));", "unit.store"),
     Mutation("a lost pair of the state is not missed", "engine/store_state.c",
-             "(count != row->pair_count || sum != row->pair_sum)", "(false)", "unit.store"),
+             "(count != row->pair_count || sum != row->pair_sum)", "(false)", "unit.store_corrupt"),
     # ---- state ----
     Mutation("a change of the state is not kept", "nodes/worker_state.c",
              "        keeper->put(keeper->context, pair->key, key_length, value_of(pair), value_length);", "        (void)pair;",
@@ -72,5 +73,28 @@ MUTATIONS = [
              "        keeper->remove(keeper->context, key, key_length); /* first: the key may be the pair's own */",
              "        (void)keeper;", "unit.worker_state"),
     Mutation("a symbol's stop is forgotten by a restart", "nodes/functions/market_state.c",
-             "const char value = stopped ? 1 : 0;", "const char value = 0;", "unit.functions"),
+             "const char value = stopped ? 1 : 0;", "const char value = 0;", "unit.market_state"),
+    # ---- the whole, under kill -9 ----
+    Mutation("a PUT is acknowledged before it is on the disk", "nodes/queue/kept.c",
+             "    return journal_synced_ticket(queue->kept.journal) >= ticket;", "    return ticket > 0;",
+             "scenario.crash -f CrashTest"),
+    Mutation("an id is not kept", "nodes/queue/kept.c",
+             "    journal_remember_id(kept->journal, kept->queue, id, id_length, message_bytes);", "    (void)id_length;"
+             " (void)message_bytes;", "scenario.crash -f CrashTest"),
+    Mutation("the state is not in the batch", "nodes/worker_kept_state.c",
+             "    journal_put(kept->journal, kept->number, key, key_length, value, value_length);",
+             "    (void)kept; (void)key; (void)key_length; (void)value; (void)value_length;", "scenario.crash -f CrashTest"),
+    Mutation("inputs are settled before the worker released them", "nodes/queue/kept.c",
+             "    uint64_t left = released - kept->handed_released[target];\n"
+             "    kept->handed_released[target] = released;",
+             "    uint64_t left = kept->handed[target].count;\n    (void)released;", "scenario.crash -f CrashTest"),
+    Mutation("an acknowledged lease is not settled", "nodes/queue/kept.c",
+             "    if (queue->kept.persists && count > 0)", "    if (queue->kept.persists && count > 1)",
+             "scenario.crash -f CrashTest"),
+    Mutation("a cut does not wait for what is between the nodes", "nodes/worker_durable.c",
+             "edge_in_flight(node->outputs[i].edge) > 0)\n            return false;",
+             "edge_in_flight(node->outputs[i].edge) > 0)\n            return true;", "scenario.crash -f CrashTest"),
+    Mutation("what was handed to a worker is not in the ledger", "nodes/queue/contents.c",
+             "place_count(queue, LEASE_GIVEN_UP) + queue->kept.handed_count;", "place_count(queue, LEASE_GIVEN_UP);",
+             "scenario.crash -f CrashTest"),
 ]

@@ -1,0 +1,213 @@
+"""Stores that are in use, damaged, of another format, full or not to be written: said in words, and nothing made up.
+
+A clock that steps back is a matter of the unit tests, which pass the time in.
+"""
+
+import glob
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import unittest
+
+import context  # noqa: F401
+from peer.client import NoAnswer, UdpClient
+from support.conditions import wait_until
+from support.launch import run_to_end
+from support.ports import free_address
+from support.scenario import Scenario
+
+DISK_BYTES = 2 << 20
+MESSAGE_BYTES = 2000
+MESSAGE_COUNT = 300
+
+
+def message(number):
+    return b"%06d" % number + bytes((number * 7 + i) % 251 for i in range(MESSAGE_BYTES - 6))
+
+
+class BadStoreTest(Scenario):
+    def setUp(self):
+        self.directory = self.temporary_directory()
+        self.store = os.path.join(self.directory, "store")
+        self.address = free_address()
+
+    def arguments(self, address=None):
+        return ["run", "--store", self.store, "--mq", "--address", address or self.address, "--durability", "sync"]
+
+    def serve(self):
+        return self.launch(*self.arguments(), listening=[self.address])
+
+    def assert_refused(self, pattern):
+        """A start ends with one line that names the store and says what it is."""
+        result = run_to_end(*self.arguments(free_address()))
+        self.assertIn(result.status, (1, 2), result)
+        self.assertRegex("\n".join(result.stderr), "(?is)store.*" + pattern)
+        return result
+
+    def fill(self, count=MESSAGE_COUNT):
+        """A store that was killed with so many messages in it; its largest file."""
+        program = self.serve()
+        with UdpClient(self.address) as client:
+            for number in range(count):
+                self.assertEqual(client.put(message(number)), b"PUT %d bytes" % MESSAGE_BYTES)
+        program.process.kill()
+        program.wait()
+        self.compact()
+        return max(glob.glob(self.store + "/*"), key=os.path.getsize)
+
+    def compact(self):
+        """So that what is damaged next is the only copy."""
+        self.assertEqual(run_to_end("store", "compact", self.store).status, 0)
+
+    def take_all(self):
+        taken = []
+        with UdpClient(self.address) as client:
+            while True:
+                reply = client.get()
+                if not reply:
+                    return taken
+                taken.append(reply)
+
+    # ---- in use ----
+
+    def test_a_second_launch_is_refused_and_the_first_goes_on(self):
+        program = self.serve()
+        self.client(self.address).put("one")
+        self.assert_refused("(in use|another process|open)")
+        self.assertEqual(self.client(self.address).get(), b"one")
+        self.assert_clean_stop(program)
+
+    def test_a_killed_launch_leaves_no_lock(self):
+        self.fill(3)
+        self.serve()
+        self.assertEqual(self.take_all(), [message(number) for number in range(3)])
+
+    # ---- not ours ----
+
+    def test_a_file_is_no_store(self):
+        with open(self.store, "wb") as file:
+            file.write(b"hello")
+        self.assert_refused("")
+        with open(self.store, "rb") as file:
+            self.assertEqual(file.read(), b"hello")
+
+    def test_a_newer_format_is_refused_and_left_as_it_is(self):
+        path = self.fill(3)
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA user_version = 1000")
+        database.close()
+        with open(path, "rb") as file:
+            before = file.read()
+        self.assert_refused("format.*1000")
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    # ---- damaged ----
+
+    def test_a_flipped_byte_is_found_and_never_served(self):
+        path = self.fill()
+        with open(path, "rb") as file:
+            whole = file.read()
+        refused_count = 0
+        for part in range(1, 8):
+            damaged = bytearray(whole)
+            damaged[len(whole) * part // 8] ^= 0x10
+            with open(path, "wb") as file:
+                file.write(damaged)
+            for name in glob.glob(self.store + "/*-[ws]*[lm]"):
+                os.unlink(name)
+            refused_count += self.look_at_damage()
+        self.assertGreater(refused_count, 0, "no byte that matters was flipped")
+
+    def test_a_file_that_was_cut_off_is_found(self):
+        path = self.fill()
+        os.truncate(path, os.path.getsize(path) // 2)
+        self.assertTrue(self.look_at_damage())
+
+    def look_at_damage(self):
+        """Whether the damage is found: then by the check too. What is served all the same is right, and in order."""
+        checked = run_to_end("store", "check", self.store)
+        program = self.launch(*self.arguments())
+        served = []
+        wait_until(lambda: program.process.poll() is not None or self.answers(self.address), 10.0)
+        try:
+            served = self.take_all()
+        except NoAnswer:
+            pass
+        expected = [message(number) for number in range(MESSAGE_COUNT)]
+        self.assertEqual(served, expected[:len(served)], "what was served is not what was put")
+        is_found = len(served) < MESSAGE_COUNT
+        if is_found:
+            self.assertNotEqual(program.wait(), 0, program.describe())
+            self.assertRegex("\n".join(program.stderr), "store")
+            self.assertNotEqual(checked.status, 0, checked)
+        else:
+            program.process.send_signal(signal.SIGKILL)
+            program.process.wait()
+        return is_found
+
+    # ---- no room, no right ----
+
+    def mount(self, *options):
+        """Mounts a file system for the store; false where that is not possible."""
+        os.makedirs(self.store, exist_ok=True)
+        if os.geteuid() != 0 or shutil.which("mount") is None:
+            return False
+        done = subprocess.run(["mount", "-t", "tmpfs", *options, "none", self.store], capture_output=True, timeout=10)
+        if done.returncode == 0:
+            self.addCleanup(subprocess.run, ["umount", "-l", self.store], timeout=10)
+        return done.returncode == 0
+
+    def test_a_directory_that_must_not_be_written_is_refused(self):
+        if not self.mount("-o", "ro,size=1m"):
+            os.chmod(self.store, 0o555)
+            self.addCleanup(os.chmod, self.store, 0o755)
+            if os.access(self.store, os.W_OK):
+                self.skipTest("this user may write everything, and mount nothing")
+        self.assert_refused("(read-only|permission|denied|cannot|unable)")
+
+    def test_a_full_disk_refuses_and_goes_on_when_there_is_room(self):
+        if not self.mount("-o", "size=%d" % DISK_BYTES):
+            self.skipTest("no small disk can be mounted here")
+        ballast = os.path.join(self.store, "ballast")
+        with open(ballast, "wb") as file:
+            file.write(b"x" * (DISK_BYTES // 2))
+        program = self.serve()
+        kept = self.put_until_full(0)
+        self.assertGreater(len(kept), 0)
+        os.unlink(ballast)
+        self.assert_soon(self.takes_one, "nothing is taken although there is room again")
+        kept += self.put_until_full(MESSAGE_COUNT * 10)
+        program.process.kill()
+        program.wait()
+        # What is taken out must be written too.
+        subprocess.run(["mount", "-o", "remount,size=%d" % (4 * DISK_BYTES), self.store], check=True, timeout=10)
+        self.serve()
+        taken = self.take_all()
+        self.assertEqual([text for text in taken if text in set(kept)], kept, "what was acknowledged is lost")
+
+    def takes_one(self):
+        with UdpClient(self.address) as client:
+            return client.put("one").startswith(b"PUT ")
+
+    def put_until_full(self, first):
+        """The messages that were acknowledged until ERR queue full: disk was answered. Those that the queue took before
+        it knew are answered when there is room."""
+        kept = []
+        with UdpClient(self.address, 1.0) as client:
+            for number in range(first, first + 2 * DISK_BYTES // MESSAGE_BYTES):
+                try:
+                    reply = client.put(message(number))
+                except NoAnswer:
+                    continue
+                if reply == b"ERR queue full: disk":
+                    return kept
+                self.assertEqual(reply, b"PUT %d bytes" % MESSAGE_BYTES)
+                kept.append(message(number))
+        self.fail("the disk does not become full")
+
+
+if __name__ == "__main__":
+    unittest.main()
