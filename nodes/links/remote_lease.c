@@ -366,7 +366,7 @@ static struct record *taken(struct remote_lease *lease, uint64_t number)
     for (size_t i = 0; i < REMOTE_LEASE_WINDOW; i++)
         if (lease->records[i].state == RECORD_TAKEN && lease->records[i].order == number)
             return &lease->records[i];
-    CHECK(!"a message that was taken and not settled");
+    CHECK(false); /* the number of none that was taken and not settled */
     return NULL;
 }
 
