@@ -1,8 +1,11 @@
-"""The message queue: PUT, GET and SIZE over UDP, and over TCP if asked."""
+"""The message queue over UDP, and over TCP if asked: PUT, GET and SIZE, and
+those of leases and ids, written from their table and from nothing else."""
 
 import argparse
 import collections
 import functools
+import json
+import re
 import time
 
 from peer import address as addresses
@@ -11,24 +14,55 @@ from peer.metrics import Metrics
 from peer.service import Service, receive_all, run_until_signal
 
 
+LEASE_HEAD_BYTES = 48  # a token, a count and two colons, at most
+
+
+class Lease:
+    """A message that is hidden until `until`."""
+
+    def __init__(self, entry, until):
+        self.entry = entry
+        self.until = until
+
+
+class Entry:
+    """A message that leases may give out several times; `number` is its place."""
+
+    def __init__(self, number, message):
+        self.number = number
+        self.message = message
+        self.since = time.monotonic()
+        self.deliveries = 0
+
+
 class Queue(Service):
     """A queue.
 
     faithful    behaves like the prototype: counts code points, is silent on
-                unknown verbs, knows no capacity
+                unknown verbs and on those of leases and ids, knows no capacity
+    lease_time  how long a LEASE without a time hides a message, in seconds
     tcp         listens at the same port over TCP too
     drop        predicate of (number, command, reply): that UDP reply is lost;
                 numbers count the replies from 1
     """
 
     def __init__(self, address="127.0.0.1:0", faithful=False, tcp=False,
-                 drop=None, capacity=None, vuid=None, **options):
+                 drop=None, capacity=None, vuid=None, lease_time=30.0,
+                 **options):
         super().__init__(address, Metrics("Messagequeue", vuid), **options)
         self.faithful = faithful
         self.tcp = tcp
         self.drop = drop
         self.capacity = capacity
+        self.lease_time = lease_time
         self.messages = collections.deque()
+        self.next_number = 1
+        self.leases = {}
+        self.ended = {}
+        self.lease_count = 0
+        self.ids = {}
+        self.counts = collections.Counter()
+        self.nack_reasons = []
         self.commands = collections.Counter()
         self.received = []
         self.lost = []
@@ -53,6 +87,7 @@ class Queue(Service):
     @property
     def size(self):
         with self.changed:
+            self._end_leases()
             return len(self.messages)
 
     def put(self, message):
@@ -62,14 +97,16 @@ class Queue(Service):
 
     def take_all(self):
         with self.changed:
-            texts = [message for message, _ in self.messages]
+            self._end_leases()
+            texts = [entry.message for entry in self.messages]
             self.messages.clear()
             return texts
 
     def handle(self, command):
         """The reply's text, or None for no reply."""
-        verb, _, rest = command.partition(b":")
+        verb, colon, rest = command.partition(b":")
         with self.changed:
+            self._end_leases()
             self.commands[lhhttt.to_text(verb)] += 1
             self.changed.notify_all()
             if verb == b"PUT":
@@ -78,10 +115,118 @@ class Queue(Service):
                 return self._get()
             if verb == b"SIZE":
                 return b"%d" % len(self.messages)
-        return None if self.faithful else b"ERR unknown command"
+            if self.faithful:
+                return None
+            if verb == b"STATS" and not colon:
+                return self._stats()
+            if verb == b"LEASE":
+                return self._lease(rest if colon else None)
+            named = {b"PUTID": self._put_id, b"ACK": self._ack,
+                     b"NACK": self._nack, b"EXTEND": self._extend}.get(verb)
+            if named:
+                return named(*rest.partition(b":"))
+        return b"ERR unknown command"
+
+    # ---- leases and ids; the lock is held
+
+    def _end_leases(self):
+        """Those whose time is over: their messages go back to their places."""
+        now = time.monotonic()
+        for token in [token for token, lease in self.leases.items()
+                      if lease.until <= now]:
+            self._give_back(token, "over")
+            self.counts["expired_leases"] += 1
+
+    def _give_back(self, token, why):
+        entry = self.leases.pop(token).entry
+        self.ended[token] = why
+        place = 0
+        while place < len(self.messages) and \
+                self.messages[place].number < entry.number:
+            place += 1
+        self.messages.insert(place, entry)
+        self.changed.notify_all()
+
+    @staticmethod
+    def _seconds(text):
+        """None if the text is no time."""
+        if not re.fullmatch(rb"[0-9]+(\.[0-9]+)?", text):
+            return None
+        seconds = float(text)
+        return seconds if 0 < seconds <= 86400 else None
+
+    def _lease(self, seconds_text):
+        seconds = self.lease_time
+        if seconds_text is not None:
+            seconds = self._seconds(seconds_text)
+            if seconds is None:
+                return b"ERR malformed command"
+        if not self.messages:
+            return b""
+        entry = self.messages.popleft()
+        entry.deliveries += 1
+        self.lease_count += 1
+        token = b"peer.%d" % self.lease_count
+        self.leases[token] = Lease(entry, time.monotonic() + seconds)
+        return b"%s:%d:%s" % (token, entry.deliveries, entry.message)
+
+    def _answer_ended(self, token, wanted):
+        if self.ended.get(token) == wanted:
+            return b"OK"
+        return b"ERR lease is over" if token in self.ended else b"ERR unknown lease"
+
+    def _ack(self, token, colon, _rest):
+        if colon or not token:
+            return b"ERR malformed command"
+        if token not in self.leases:
+            return self._answer_ended(token, "acknowledged")
+        entry = self.leases.pop(token).entry
+        self.ended[token] = "acknowledged"
+        self.counts["acknowledged"] += 1
+        self.metrics.latency(time.monotonic() - entry.since)
+        self.metrics.count_out()
+        return b"OK"
+
+    def _nack(self, token, _colon, reason):
+        if not token:
+            return b"ERR malformed command"
+        if token not in self.leases:
+            return self._answer_ended(token, "refused")
+        self._give_back(token, "refused")
+        self.nack_reasons.append(reason)
+        return b"OK"
+
+    def _extend(self, token, _colon, seconds_text):
+        seconds = self._seconds(seconds_text)
+        if seconds is None or not token:
+            return b"ERR malformed command"
+        if token not in self.leases:
+            return self._answer_ended(token, None)
+        self.leases[token].until = time.monotonic() + seconds
+        return b"OK"
+
+    def _put_id(self, name, colon, message):
+        if not colon or not 1 <= len(name) <= 64:
+            return b"ERR malformed command"
+        if name in self.ids:
+            self.counts["duplicates"] += 1
+            return self.ids[name]
+        reply = self._put(message)
+        if not reply.startswith(b"ERR"):
+            self.ids[name] = reply
+        return reply
+
+    def _stats(self):
+        return lhhttt.to_bytes(json.dumps({
+            "in": len(self.received), "queued": len(self.messages),
+            "in_flight": len(self.leases), **self.counts,
+            "out": len(self.received) - len(self.messages) - len(self.leases)}))
+
+    # ---- the prototype's
 
     def _append(self, message):
-        self.messages.append((message, time.monotonic()))
+        self.messages.append(Entry(self.next_number, message))
+        self.next_number += 1
         self.received.append(message)
         self.metrics.count_in()
         self.changed.notify_all()
@@ -98,10 +243,10 @@ class Queue(Service):
     def _get(self):
         if not self.messages:
             return b""
-        message, since = self.messages.popleft()
-        self.metrics.latency(time.monotonic() - since)
+        entry = self.messages.popleft()
+        self.metrics.latency(time.monotonic() - entry.since)
         self.metrics.count_out()
-        return message
+        return entry.message
 
     def _on_datagrams(self, sock):
         for data, sender in receive_all(sock):
@@ -117,10 +262,13 @@ class Queue(Service):
                 self._send_reply(sock, command, reply, sender)
 
     def _fitting_reply(self, command):
-        if command.partition(b":")[0] == b"GET":
+        verb = command.partition(b":")[0]
+        if verb == b"GET" or (verb == b"LEASE" and not self.faithful):
             with self.changed:
-                head = self.messages[0][0] if self.messages else b""
-                if len(lhhttt.encode(head)) > lhhttt.MAX_DATAGRAM_BYTES:
+                self._end_leases()
+                head = self.messages[0].message if self.messages else b""
+                extra = LEASE_HEAD_BYTES if verb == b"LEASE" else 0
+                if extra + len(lhhttt.encode(head)) > lhhttt.MAX_DATAGRAM_BYTES:
                     return b"ERR message of %d bytes needs TCP" % len(head)
         return self.handle(command)
 
@@ -167,6 +315,7 @@ def main():
     parser.add_argument("--faithful", action="store_true")
     parser.add_argument("--tcp", action="store_true")
     parser.add_argument("--capacity", type=int)
+    parser.add_argument("--lease-time", type=float, default=30.0)
     run_until_signal(Queue(**vars(parser.parse_args())))
 
 

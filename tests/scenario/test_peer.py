@@ -115,6 +115,55 @@ class QueueTest(unittest.TestCase):
         with queue, UdpClient(address) as client:
             self.assertEqual(client.size(), 0)
 
+    def test_leases(self):
+        with Queue() as queue, UdpClient(queue.address) as client:
+            self.assertEqual(client.ask("LEASE"), b"")
+            client.put("a:b")
+            client.put("c")
+            first, second = client.ask("LEASE"), client.ask("LEASE:60")
+            self.assertTrue(first.endswith(b":1:a:b") and second.endswith(b":1:c"))
+            token, other = first.partition(b":")[0], second.partition(b":")[0]
+            self.assertEqual(client.get(), b"")
+            self.assertEqual(client.ask(b"NACK:" + other + b":not: now"), b"OK")
+            self.assertEqual(client.ask(b"NACK:" + token), b"OK")
+            self.assertEqual(client.ask(b"NACK:" + token), b"OK")
+            self.assertEqual(client.ask(b"ACK:" + token), b"ERR lease is over")
+            self.assertEqual(queue.nack_reasons, [b"not: now", b""])
+            again = client.ask("LEASE")  # in its old place
+            self.assertTrue(again.endswith(b":2:a:b"))
+            token = again.partition(b":")[0]
+            self.assertEqual(client.ask(b"EXTEND:" + token + b":0.001"), b"OK")
+            while client.size() < 2:
+                pass
+            self.assertEqual(client.ask(b"EXTEND:" + token + b":9"), b"ERR lease is over")
+            token = client.ask("LEASE").partition(b":")[0]
+            for _ in range(2):  # an ACK whose answer was lost
+                self.assertEqual(client.ask(b"ACK:" + token), b"OK")
+            self.assertEqual(client.ask("ACK:none"), b"ERR unknown lease")
+            for wrong in ("LEASE:", "LEASE:-1", "ACK", "EXTEND:x", "EXTEND:x:nan", "PUTID:x"):
+                self.assertEqual(client.ask(wrong), b"ERR malformed command", wrong)
+            stats = json.loads(client.ask("STATS"))
+            self.assertEqual((stats["in"], stats["out"], stats["queued"], stats["in_flight"]),
+                             (2, 1, 1, 0))
+
+    def test_ids(self):
+        with Queue(capacity=1) as queue, UdpClient(queue.address) as client:
+            for _ in range(2):
+                self.assertEqual(client.ask("PUTID:i:a:b"), b"PUT 3 bytes")
+            self.assertEqual(client.ask("PUTID:k:x"), b"ERR queue full")
+            self.assertEqual(client.get(), b"a:b")
+            self.assertEqual(client.ask("PUTID:k:x"), b"PUT 1 bytes")
+            self.assertEqual(client.ask(b"PUTID:" + b"k" * 65 + b":x"), b"ERR malformed command")
+            self.assertEqual(queue.take_all(), [b"x"])
+
+    def test_faithful_knows_no_leases(self):
+        with Queue(faithful=True) as queue, UdpClient(queue.address, 0.1) as client:
+            client.put("a")
+            for command in ("LEASE", "STATS", "PUTID:i:x", "ACK:x"):
+                with self.assertRaises(NoAnswer):
+                    client.ask(command)
+            self.assertEqual(client.get(), b"a")
+
     def test_large_message_needs_tcp(self):
         with Queue(tcp=True) as queue, TcpClient(queue.address) as stream, \
                 UdpClient(queue.address) as client:
