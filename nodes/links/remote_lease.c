@@ -81,9 +81,8 @@ static void take_peer_answer(struct remote_lease *lease, const char *text, size_
     static const char unknown[] = "ERR unknown command";
     if (length > 0 && text[0] == '{')
         judge(lease, REMOTE_LEASE_KNOWS);
-    else if (length == strlen(unknown) && memcmp(text, unknown, length) == 0)
-        judge(lease, REMOTE_LEASE_PROTOTYPE);
-    else if (is_number(text, length) && ++lease->silent_count >= SILENT_STATS_MAX)
+    else if ((length == strlen(unknown) && memcmp(text, unknown, length) == 0) ||
+             (is_number(text, length) && ++lease->silent_count >= SILENT_STATS_MAX))
         judge(lease, REMOTE_LEASE_PROTOTYPE);
 }
 
