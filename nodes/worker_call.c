@@ -166,7 +166,6 @@ static void log_error(struct worker *worker, const void *text, uint32_t length)
 
 static void take_error(struct worker *worker, const void *text, uint32_t length)
 {
-    log_error(worker, text, length);
     if (worker->dead_letter != NULL) {
         outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
         stats_count(worker->node->stats, WORKER_DEAD_LETTERS);
@@ -175,10 +174,17 @@ static void take_error(struct worker *worker, const void *text, uint32_t length)
     }
 }
 
-void worker_apply(struct worker *worker, const void *text, uint32_t length)
+bool worker_try(struct worker *worker, const void *text, uint32_t length)
 {
     worker->call.failed = false;
     worker->function->apply(worker->function_state, &host, &worker->call, text, length);
     if (worker->call.failed)
+        log_error(worker, text, length);
+    return !worker->call.failed;
+}
+
+void worker_apply(struct worker *worker, const void *text, uint32_t length)
+{
+    if (!worker_try(worker, text, length))
         take_error(worker, text, length);
 }

@@ -9,8 +9,10 @@
 
 #include "engine/node.h"
 #include "engine/random.h"
+#include "nodes/links/inbox.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
+#include "nodes/links/remote_lease.h"
 #include "nodes/worker_config.h"
 #include "nodes/worker_kept_state.h"
 #include "nodes/worker_state.h"
@@ -24,6 +26,9 @@ enum worker_counter {
     WORKER_RESENT,
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
+    WORKER_GIVEN_BACK,
+    WORKER_DONE_BEFORE,
+    WORKER_WITHOUT_LEASES,
     WORKER_WEAKER_LINKS,
     WORKER_COUNTER_COUNT,
 };
@@ -40,8 +45,25 @@ struct millrace_call {
 };
 
 struct worker_input {
-    struct edge *edge; /* one of the two */
+    struct edge *edge; /* one of the three */
     struct remote_get *remote;
+    struct remote_lease *lease;
+    struct inbox *inbox; /* beside a lease: of an exactly-once worker */
+    const struct address *address;
+};
+
+/* A leased message that was handled and is not acknowledged. */
+struct worker_debt {
+    struct worker_input *input;
+    uint64_t number;
+    uint64_t ticket; /* with a store: of the batch that has what came of it */
+};
+
+/* In the order in which they were handled. */
+struct worker_debts {
+    struct worker_debt *items; /* a circular array */
+    uint64_t *marks;           /* of each, without a store: what each outlet had emitted behind it */
+    size_t capacity, first, count;
 };
 
 struct worker {
@@ -59,6 +81,7 @@ struct worker {
     size_t input_count;
     size_t next_input;
     bool has_remote_input;
+    struct worker_debts debts;
     struct outlet **outlets; /* the outputs, then the dead-letter queue if there is one */
     size_t outlet_count;
     size_t output_count;
@@ -77,12 +100,38 @@ struct worker {
 /* Applies the function to one message; what it emits goes to the outlets, an error to the log and the dead letters. */
 void worker_apply(struct worker *worker, const void *text, uint32_t length);
 
+/* The same, but an error is only logged. False: that was one, and worker->call.why says what. */
+bool worker_try(struct worker *worker, const void *text, uint32_t length);
+
 /* Opens the function and its keyed state. Where the state is kept, worker->state_keeper is set before. */
 enum status worker_open_function(struct worker *worker, const struct millrace_value *values,
                                  struct error *error) MUST_USE;
 
 /* Says how many errors of the last second were not logged. */
 void worker_tell_unlogged(struct worker *worker);
+
+/* ---- worker_leases.c: inputs from queues elsewhere, of a worker that promises ---- */
+
+enum status worker_leases_open_input(struct worker *worker, struct worker_input *input, const struct address *address,
+                                     struct error *error) MUST_USE;
+/* When all inputs and outlets are open. */
+void worker_leases_open(struct worker *worker);
+void worker_leases_close(struct worker *worker);
+
+/* Asks for more, acknowledges, extends. Returns when it wants to be called next. The input may have become a plain one,
+ * if the queue knows no leases. */
+int64_t worker_leases_step(struct worker *worker, struct worker_input *input, bool wanted, int64_t now_ns);
+
+/* Handles the input's next message. False: there is none. *applied: it was not done before. */
+bool worker_leases_take(struct worker *worker, struct worker_input *input, bool *applied);
+
+/* At a stop: whether something may still come of it: an answer, if it is waited for, a message, an acknowledgement. */
+bool worker_leases_are_due(const struct worker *worker, const struct worker_input *input, bool answers_awaited);
+
+/* Acknowledges what may be. */
+void worker_leases_settle(struct worker *worker);
+
+/* ---- worker_durable.c ---- */
 
 /*
  * A durable worker: one that promises more than at most once, in a launch with a store. It lives on the durable thread
@@ -93,6 +142,10 @@ void worker_tell_unlogged(struct worker *worker);
 
 /* The node type's is_durable. */
 bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec);
+
+/* The name of the stored queue that is the outbox of an output; *boxed false: it needs none. */
+enum status worker_durable_outbox_name(const struct worker *worker, const struct port *port, char *name, bool *boxed,
+                                       struct error *error) MUST_USE;
 
 /* Joins the journal, if the worker is durable. When its outlets are open. */
 void worker_durable_join(struct worker *worker);

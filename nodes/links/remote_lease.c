@@ -342,6 +342,12 @@ int64_t remote_lease_step(struct remote_lease *lease, bool wanted, int64_t now_n
 
 /* ---- for the worker ---- */
 
+static size_t name_length(const struct token *token)
+{
+    const char *dot = memrchr(token->text, '.', token->length);
+    return dot != NULL ? (size_t)(dot - token->text) : token->length;
+}
+
 bool remote_lease_take(struct remote_lease *lease, int64_t now_ns, struct remote_lease_message *message)
 {
     struct record *record;
@@ -354,7 +360,12 @@ bool remote_lease_take(struct remote_lease *lease, int64_t now_ns, struct remote
         record->state = RECORD_TAKEN;
         record->order = ++lease->number;
         lease->arrived_count--;
-        *message = (struct remote_lease_message){record->text, record->length, record->deliveries, record->order};
+        *message = (struct remote_lease_message){.text = record->text,
+                                                 .length = record->length,
+                                                 .deliveries = record->deliveries,
+                                                 .number = record->order,
+                                                 .name = record->token.text,
+                                                 .name_length = name_length(&record->token)};
         return true;
     }
     return false;

@@ -347,6 +347,15 @@ static const char *stored_name(const struct node *node)
     return node->common->vuid != NULL ? node->vuid : config->address.items[0].text;
 }
 
+/* The same in each life of the queue, another for each queue: the store's identity is random. */
+static uint32_t epoch_of(const struct kept *kept)
+{
+    uint32_t epoch = kept->queue;
+    for (const char *digit = store_identity(journal_store(kept->journal)); *digit != '\0'; digit++)
+        epoch = epoch * 31 + (unsigned char)*digit;
+    return epoch;
+}
+
 static bool take_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
 {
     struct reading *reading = context;
@@ -433,6 +442,7 @@ enum status kept_open(struct queue *queue, struct error *error)
     if (status != STATUS_OK)
         return status;
     kept->queue = found.queue;
+    kept->epoch = epoch_of(kept);
     kept->next_sequence = found.next_sequence;
     kept->kept_next = found.next_sequence;
     if (kept->persists)

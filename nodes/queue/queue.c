@@ -330,7 +330,7 @@ static enum status open_dead_letter(struct queue *queue, struct error *error)
     const struct node *node = queue->node;
     for (size_t i = 0; i < node->output_count; i++)
         if (node->outputs[i].address != NULL && queue->dead_letter == NULL) {
-            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], error);
+            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], NULL, error);
             if (status != STATUS_OK)
                 return status;
         }
