@@ -496,7 +496,8 @@ static bool inputs_ended(struct worker *worker, enum stop_phase phase, int64_t n
         struct worker_input *input = &worker->inputs[i];
         if (input->edge != NULL && !edge_has_ended(input->edge))
             return false;
-        if (input->lease != NULL && worker_leases_are_due(worker, input, now_ns - worker->stop_ns < last_answer_ns))
+        if (input->lease != NULL &&
+            (phase == STOP_NOT || worker_leases_are_due(worker, input, now_ns - worker->stop_ns < last_answer_ns)))
             return false;
         if (input->remote == NULL)
             continue;
