@@ -8,6 +8,7 @@
 #include "engine/clock.h"
 #include "nodes/links/queue_channel.h"
 #include "nodes/links/queue_command.h"
+#include "nodes/queue/lease_token.h"
 
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
 static const int64_t error_delay_ns = 200 * NS_PER_MS;
@@ -344,8 +345,10 @@ int64_t remote_lease_step(struct remote_lease *lease, bool wanted, int64_t now_n
 
 static size_t name_length(const struct token *token)
 {
-    const char *dot = memrchr(token->text, '.', token->length);
-    return dot != NULL ? (size_t)(dot - token->text) : token->length;
+    struct lease_token read;
+    if (!lease_token_read(token->text, token->length, &read))
+        return token->length;
+    return (size_t)((const char *)memrchr(token->text, '.', token->length) - token->text);
 }
 
 bool remote_lease_take(struct remote_lease *lease, int64_t now_ns, struct remote_lease_message *message)
