@@ -56,6 +56,18 @@ class WorkerLeasesTest(Scenario):
         self.assert_clean_stop(worker)
         self.assertEqual(source.size, 0)
 
+    def test_nothing_is_acknowledged_while_its_output_is_nowhere(self):
+        entry = self.queue_apart()
+        self.fill(entry, [b"a", b"b", b"c"])
+        worker = self.work("tcp://" + entry, "tcp://" + free_address())
+        self.assert_soon(lambda: self.stats(entry)["in_flight"] == 3, worker.describe())
+        worker.wait_for_line("trying again")
+        before = self.stats(entry)["leased"]
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        self.assert_soon(lambda: self.stats(entry)["queued"] == 3, worker.describe())
+        self.assertEqual((self.stats(entry)["acknowledged"], before), (0, 3))
+
     def test_what_a_killed_worker_had_is_given_to_the_next(self):
         entry, exit_ = self.queue_apart(), self.queue_apart()
         messages = [b"message %d" % i for i in range(5000)]
