@@ -156,6 +156,24 @@ class QueueDurableTest(Scenario):
         self.assertNotEqual(result.status, 0)
         self.assertIn("store", " ".join(result.stderr))
 
+    def test_a_name_in_the_store_is_one_queue_s(self):
+        queue = ("--durability", "sync", "--address")
+        result = run_to_end("run", "--store", self.store, "--vuid", "Q", "--mq", *queue, free_address(),
+                            "--mq", *queue, free_address())
+        self.assertEqual(result.status, 2, result.stderr)
+        self.assertRegex(" ".join(result.stderr), "'Q'.*--vuid")
+
+    def test_what_stays_behind_is_told(self):
+        client = self.start("--durability", "sync")
+        for _ in range(3):
+            client.put("a")
+        self.kill()
+        self.start("--durability", "sync", "--vuid", "OTHER")
+        self.program.wait_for_line("3 messages of the queue 'Q'")
+        self.kill()
+        self.start("--overflow", "spill")
+        self.program.wait_for_line("3 messages .* are dropped: --durability is memory")
+
     def test_a_full_disk_is_back_pressure(self):
         """No answer says that something is kept which is not; when there is room again, all goes on."""
         client = self.start("--durability", "sync")
