@@ -251,7 +251,8 @@ static void cancel_ask_of(struct remote_putid *putid, uint64_t sequence)
     }
 }
 
-/* Of the messages that were sent those of that length, or of a frame of that length. */
+/* Of the messages that were sent those of that length, or of a frame of that length: what holds for one holds for all,
+ * so it does not matter which of them was meant, or whether the answer comes twice. */
 static void reject(struct remote_putid *putid, uint64_t bytes, bool of_frame)
 {
     for (uint64_t sequence = putid->first; sequence < putid->unsent; sequence++) {
