@@ -60,7 +60,8 @@ class QueueDurableTest(Scenario):
         client = self.start(*flags)
         self.assertTrue(self.program.wait_for_line("recovered %d messages" % (count - 1)))
         self.assertEqual(self.stats(client)["recovered"], count - 1)
-        self.assertEqual(client.ask("PUTID:name:again"), b"PUT 10 bytes", "the id is known")
+        self.assertEqual(client.ask("SEEN:1:none,name"), b"1:01", "the id is known")
+        self.assertEqual(client.ask("PUTID:name:again"), b"PUT 10 bytes")
         self.assertEqual(client.ask("LEASE").split(b":")[1:], [b"2", b"1"], "its place and count are kept")
         self.assertEqual(client.get(), b"3")
         self.kill()
@@ -94,6 +95,17 @@ class QueueDurableTest(Scenario):
             client.send("PUT:a", "SIZE", "HELLO", "PUT:bb", "EXTEND:x:1")
             self.assertEqual(
                 [client.receive() for _ in range(5)][::2], [b"PUT 1 bytes", b"ERR unknown command", b"ERR unknown lease"])
+
+    def test_an_id_that_is_seen_is_on_the_disk(self):
+        client = self.start("--durability", "sync")
+        for i in range(20):
+            client.send("PUTID:%d:x" % i)
+            with self.stream() as other:
+                answer = other.ask("SEEN:1:%d" % i)  # whichever comes first, and whichever commit
+            if answer == b"1:1":
+                self.kill()
+                client = self.start("--durability", "sync")
+                self.assertEqual(client.ask("SEEN:2:%d" % i), b"2:1")
 
     def test_async_is_written_soon(self):
         client = self.start("--durability", "async")
