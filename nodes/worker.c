@@ -70,6 +70,9 @@ static const struct counter worker_counters[] = {
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
     [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
+    [WORKER_FILTERED] = {"filtered", "messages for which the function returned nothing", false},
+    [WORKER_MULTIPLIED] = {"multiplied", "results beyond the first of a message, or of one that the function refused",
+                           false},
     {0},
 };
 
@@ -435,6 +438,7 @@ static void show_counts(struct worker *worker)
     }
     outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
     stats_set(&stats->queued_count, queued);
+    worker_show_ledger(worker);
     node_show_drops(worker->node, WORKER_OUTPUT_LOST, sum.lost_count);
     stats_set(&stats->counters[WORKER_UNCONFIRMED], sum.unconfirmed_count);
     stats_set(&stats->counters[WORKER_RESENT], sum.resent_count);

@@ -22,7 +22,7 @@ static void host_emit(struct millrace_call *call, int64_t choice, const void *da
     struct worker *worker = call->worker;
     size_t count = worker->output_count;
     if (length > MESSAGE_LENGTH_MAX || count == 0) {
-        node_drop(worker->node, WORKER_NO_OUTPUT, 1);
+        worker->no_output_count++;
         return;
     }
     switch ((enum worker_route)worker->config->route) {
@@ -169,16 +169,42 @@ static void take_error(struct worker *worker, const void *text, uint32_t length)
     log_error(worker, text, length);
     if (worker->dead_letter != NULL) {
         outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
-        stats_count(worker->node->stats, WORKER_DEAD_LETTERS);
+        worker->letter_count++;
     } else {
         node_drop(worker->node, WORKER_FUNCTION_ERRORS, 1);
     }
 }
 
+/* Those to which the function said emit, whatever has become of them. */
+static uint64_t result_count(const struct worker *worker)
+{
+    return worker->emitted_count + worker->no_output_count;
+}
+
 void worker_apply(struct worker *worker, const void *text, uint32_t length)
 {
+    uint64_t before = result_count(worker);
     worker->call.failed = false;
     worker->function->apply(worker->function_state, &host, &worker->call, text, length);
-    if (worker->call.failed)
+    uint64_t results = result_count(worker) - before;
+    if (worker->call.failed) {
+        worker->multiplied_count += results;
         take_error(worker, text, length);
+    } else if (results != 1) {
+        worker->filtered_count += results == 0;
+        worker->multiplied_count += results == 0 ? 0 : results - 1;
+    }
+}
+
+void worker_show_ledger(struct worker *worker)
+{
+    struct node_stats *stats = worker->node->stats;
+    struct outlet_counts letters =
+        outlets_counts(worker->outlets + worker->output_count, worker->outlet_count - worker->output_count);
+    uint64_t not_sent = letters.held_count + letters.lost_count;
+    if (worker->letter_count > not_sent + stats_get(&stats->counters[WORKER_DEAD_LETTERS]))
+        stats_set(&stats->counters[WORKER_DEAD_LETTERS], worker->letter_count - not_sent);
+    node_show_drops(worker->node, WORKER_NO_OUTPUT, worker->no_output_count);
+    stats_set(&stats->counters[WORKER_FILTERED], worker->filtered_count);
+    stats_set(&stats->counters[WORKER_MULTIPLIED], worker->multiplied_count);
 }

@@ -25,6 +25,8 @@ enum worker_counter {
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
     WORKER_WEAKER_LINKS,
+    WORKER_FILTERED,
+    WORKER_MULTIPLIED,
     WORKER_COUNTER_COUNT,
 };
 
@@ -66,6 +68,10 @@ struct worker {
     struct edge *pass_edge; /* where blocks can go on whole; NULL: the function must see each message */
     size_t next_output;     /* round robin */
     uint64_t emitted_count; /* to the outputs */
+    /* The ledger, which worker_show_ledger shows. */
+    uint64_t filtered_count, multiplied_count;
+    uint64_t no_output_count;
+    uint64_t letter_count; /* given to the dead-letter queue's outlet */
     struct random_state random;
     struct millrace_call call;
     int64_t error_second_ns; /* the second in which errors are being counted */
@@ -73,6 +79,17 @@ struct worker {
     bool outputs_ended;
     int64_t stop_ns; /* when the stop was first seen; 0: not yet */
 };
+
+/*
+ * The ledger: what has become of the messages that came in. Exact when a step ends:
+ *
+ *   in + multiplied = out + filtered + dropped (by cause) + dead_letters + what the outlets hold
+ *
+ * A message that emitted nothing and did not fail is filtered; each output beyond its first is one that was multiplied,
+ * and so is each that a failed message emitted, which itself is dropped or a dead letter. A result without an output is
+ * an output that was dropped. Only that a bare datagram was lost may come to light when it has been counted as out.
+ */
+void worker_show_ledger(struct worker *worker);
 
 /* Applies the function to one message; what it emits goes to the outlets, an error to the log and the dead letters. */
 void worker_apply(struct worker *worker, const void *text, uint32_t length);
