@@ -73,6 +73,8 @@ static const struct counter worker_counters[] = {
     [WORKER_FILTERED] = {"filtered", "messages for which the function returned nothing", false},
     [WORKER_MULTIPLIED] = {"multiplied", "results beyond the first of a message, or of one that the function refused",
                            false},
+    [WORKER_RETRIED] = {"retried", "calls again with a message that the function had refused", false},
+    [WORKER_GIVEN_BACK] = {"given_back", "messages that the function refused, given back to their queue", false},
     {0},
 };
 
@@ -170,7 +172,7 @@ static enum status worker_check(const struct node_spec *node, const struct topol
         return error_set(error, STATUS_USAGE, "--function: there is no function '%s'; there are %s", config->function,
                          function_names_text(names, sizeof names));
     }
-    if (config->dead_letter.count > 1)
+    if (config->dead_letter.count > 1 && !config->letters_of_queues)
         return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
     enum status status = worker_check_order(config, spec, error);
     if (status != STATUS_OK)
@@ -244,8 +246,7 @@ static enum status open_outputs(struct worker *worker, struct error *error)
             return status;
     }
     worker->output_count = worker->config->output_address.count;
-    if (worker->outlet_count > worker->output_count)
-        worker->dead_letter = worker->outlets[worker->output_count];
+    worker_join_refusals(worker);
     bool first_only = worker->output_count == 1 || (worker->output_count > 1 && worker->config->route == ROUTE_CHOICE);
     if ((worker->function->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 && first_only)
         worker->pass_edge = outlet_edge(worker->outlets[0]);
@@ -349,7 +350,7 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
     unsigned count_max = outputs_have_room(worker) ? look_ahead(worker, input, LATENCY_GROUP) : 0;
     uint32_t offset = input->edge != NULL ? input->edge->cursor.offset : 0;
     while (group < count_max && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
-        worker_apply(worker, message->text, message->length);
+        worker_apply(worker, input, message->text, message->length);
         input_pop(input);
         group++;
     }
@@ -516,6 +517,7 @@ static void worker_close(struct node *node)
     if (worker->function_open && worker->function->close != NULL)
         worker->function->close(worker->function_state);
     worker_state_close(&worker->keyed_state);
+    text_free(&worker->letter);
 }
 
 const struct node_type worker_type = {
@@ -534,6 +536,7 @@ const struct node_type worker_type = {
     .print_more_help = worker_print_more_help,
     .promises = worker_promises,
     .output_kind = worker_output_kind,
+    .complete = worker_complete,
     .check = worker_check,
     .open = worker_open,
     .step = worker_step,

@@ -1,7 +1,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "engine/clock.h"
 #include "nodes/worker_private.h"
 
 static void emit_to(struct worker *worker, size_t output, const void *data, size_t length)
@@ -85,15 +84,17 @@ static int host_state_put(struct millrace_call *call, const void *key, size_t ke
                           size_t value_length)
 {
     struct error error = {0};
-    if (worker_state_put(call->worker->keyed_state, key, key_length, value, value_length, &error) == STATUS_OK)
+    if (worker_state_put(call->worker->keyed_state, key, key_length, value, value_length, &error) == STATUS_OK) {
+        call->changed = true;
         return 0;
+    }
     host_fail(call, "%s", error.text);
     return -1;
 }
 
 static void host_state_remove(struct millrace_call *call, const void *key, size_t key_length)
 {
-    worker_state_remove(call->worker->keyed_state, key, key_length);
+    call->changed |= worker_state_remove(call->worker->keyed_state, key, key_length);
 }
 
 static void host_state_each(struct millrace_call *call, const void *prefix, size_t prefix_length,
@@ -142,38 +143,7 @@ enum status worker_open_function(struct worker *worker, const struct millrace_va
     return error_set(error, STATUS_SYSTEM, "function %s: %s", function->name, call->failed ? call->why : why);
 }
 
-void worker_tell_unlogged(struct worker *worker)
-{
-    if (worker->error_count > WORKER_ERRORS_LOGGED_A_SECOND)
-        log_line(worker->node->log, LOG_WARN, "%llu more errors like these",
-                 (unsigned long long)(worker->error_count - WORKER_ERRORS_LOGGED_A_SECOND));
-    worker->error_count = 0;
-}
-
-static void log_error(struct worker *worker, const void *text, uint32_t length)
-{
-    struct log *log = worker->node->log;
-    if (worker->call.time_ns - worker->error_second_ns >= NS_PER_S) {
-        worker_tell_unlogged(worker);
-        worker->error_second_ns = worker->call.time_ns;
-    }
-    if (worker->error_count++ < WORKER_ERRORS_LOGGED_A_SECOND) {
-        char quoted[200];
-        log_line(log, LOG_ERROR, "%s: %s; message of %lu bytes: '%s'", worker->function->title, worker->call.why,
-                 (unsigned long)length, log_quote(text, length, quoted, sizeof quoted));
-    }
-}
-
-static void take_error(struct worker *worker, const void *text, uint32_t length)
-{
-    log_error(worker, text, length);
-    if (worker->dead_letter != NULL) {
-        outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
-        worker->letter_count++;
-    } else {
-        node_drop(worker->node, WORKER_FUNCTION_ERRORS, 1);
-    }
-}
+/* ---- a message ---- */
 
 /* Those to which the function said emit, whatever has become of them. */
 static uint64_t result_count(const struct worker *worker)
@@ -181,19 +151,28 @@ static uint64_t result_count(const struct worker *worker)
     return worker->emitted_count + worker->no_output_count;
 }
 
-void worker_apply(struct worker *worker, const void *text, uint32_t length)
+static void call_function(struct worker *worker, const void *text, uint32_t length)
+{
+    worker->call.failed = false;
+    worker->call.changed = false;
+    worker->function->apply(worker->function_state, &host, &worker->call, text, length);
+}
+
+bool worker_call(struct worker *worker, const void *text, uint32_t length)
 {
     uint64_t before = result_count(worker);
-    worker->call.failed = false;
-    worker->function->apply(worker->function_state, &host, &worker->call, text, length);
+    call_function(worker, text, length);
     uint64_t results = result_count(worker) - before;
     if (worker->call.failed) {
         worker->multiplied_count += results;
-        take_error(worker, text, length);
-    } else if (results != 1) {
+        worker->call.changed |= results > 0;
+        return false;
+    }
+    if (results != 1) {
         worker->filtered_count += results == 0;
         worker->multiplied_count += results == 0 ? 0 : results - 1;
     }
+    return true;
 }
 
 void worker_show_ledger(struct worker *worker)
