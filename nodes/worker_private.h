@@ -77,7 +77,7 @@ struct worker {
     struct outlet **outlets; /* the outputs, then the dead-letter queues */
     size_t outlet_count;
     size_t output_count;
-    struct text letter;      /* for dead letters */
+    struct text letter;     /* for dead letters */
     struct edge *pass_edge; /* where blocks can go on whole; NULL: the function must see each message */
     size_t next_output;     /* round robin */
     uint64_t emitted_count; /* to the outputs */
@@ -87,7 +87,7 @@ struct worker {
     uint64_t letter_count; /* given to the dead-letter queue's outlet */
     struct random_state random;
     struct millrace_call call;
-    bool gave_back; /* see worker_take_refusal */
+    bool gave_back;          /* see worker_take_refusal */
     int64_t error_second_ns; /* the second in which errors are being counted */
     uint64_t error_count;    /* in it */
     bool outputs_ended;
