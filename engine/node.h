@@ -98,6 +98,10 @@ struct node_type {
      * LINK_PUT if that is not known. Pure. NULL: LINK_PUT. */
     enum link_kind (*output_kind)(const void *config, const struct option *option);
 
+    /* Adds to the node's config what follows from other nodes of the launch. Main thread, once, when all are parsed,
+     * before `check`; what it adds is wired like what the user gave. May be NULL. */
+    enum status (*complete)(struct node_spec *node, const struct topology_spec *spec, struct error *error);
+
     /* Refuses what the option table cannot: pure, main thread, before anything is opened. May be NULL. */
     enum status (*check)(const struct node_spec *node, const struct topology_spec *spec, struct error *error);
 

@@ -392,6 +392,21 @@ static enum status make_nodes(struct topology_spec *spec, const struct scopes *s
     return STATUS_OK;
 }
 
+static enum status complete_nodes(struct topology_spec *spec, struct error *error)
+{
+    for (size_t i = 0; i < spec->node_count; i++) {
+        struct node_spec *node = &spec->nodes[i];
+        if (node->type->complete == NULL)
+            continue;
+        enum status status = node->type->complete(node, spec, error);
+        if (status != STATUS_OK) {
+            error_prefix(error, "%s", node->name);
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
 enum status topology_spec_parse(struct topology_spec *spec, const struct catalog *catalog,
                                 const struct node_type *single, int count, const char *const *arguments,
                                 struct error *error)
@@ -404,6 +419,8 @@ enum status topology_spec_parse(struct topology_spec *spec, const struct catalog
         status = read_threads(&spec->launch, error);
     if (status == STATUS_OK)
         status = make_nodes(spec, &scopes, error);
+    if (status == STATUS_OK)
+        status = complete_nodes(spec, error);
     free_scopes(&scopes);
     if (status != STATUS_OK)
         topology_spec_free(spec);

@@ -71,10 +71,14 @@ static const struct counter worker_counters[] = {
     [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
-    [WORKER_GIVEN_BACK] = {"given_back", "leased messages that the function refused, given back to their queue", false},
     [WORKER_DONE_BEFORE] = {"done_before", "messages that were delivered again and not done again", false},
     [WORKER_WITHOUT_LEASES] = {"without_leases", "input queues that know no leases, and are asked with GET", false},
     [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
+    [WORKER_FILTERED] = {"filtered", "messages for which the function returned nothing", false},
+    [WORKER_MULTIPLIED] = {"multiplied", "results beyond the first of a message, or of one that the function refused",
+                           false},
+    [WORKER_RETRIED] = {"retried", "calls again with a message that the function had refused", false},
+    [WORKER_GIVEN_BACK] = {"given_back", "messages that the function refused, given back to their queue", false},
     {0},
 };
 
@@ -172,7 +176,7 @@ static enum status worker_check(const struct node_spec *node, const struct topol
         return error_set(error, STATUS_USAGE, "--function: there is no function '%s'; there are %s", config->function,
                          function_names_text(names, sizeof names));
     }
-    if (config->dead_letter.count > 1)
+    if (config->dead_letter.count > 1 && !config->letters_of_queues)
         return error_set(error, STATUS_USAGE, "--dead-letter: one queue is enough");
     enum status status = worker_check_order(config, spec, error);
     if (status != STATUS_OK)
@@ -239,10 +243,13 @@ static enum status open_outlet(struct worker *worker, size_t index, struct error
 {
     const struct port *port = &worker->node->outputs[index];
     char name[STORE_NAME_BYTES_MAX + 1];
+    struct outlet_promise promise = {.confirms = worker->config->guarantee != GUARANTEE_AT_MOST_ONCE};
     bool boxed;
     enum status status = worker_durable_outbox_name(worker, port, name, &boxed, error);
-    return status == STATUS_OK ? outlet_open(&worker->outlets[index], worker->node, port, boxed ? name : NULL, error)
-                               : status;
+    if (status != STATUS_OK)
+        return status;
+    promise.outbox_name = boxed ? name : NULL;
+    return outlet_open(&worker->outlets[index], worker->node, port, &promise, error);
 }
 
 static enum status open_outputs(struct worker *worker, struct error *error)
@@ -257,8 +264,7 @@ static enum status open_outputs(struct worker *worker, struct error *error)
             return status;
     }
     worker->output_count = worker->config->output_address.count;
-    if (worker->outlet_count > worker->output_count)
-        worker->dead_letter = worker->outlets[worker->output_count];
+    worker_join_refusals(worker);
     bool first_only = worker->output_count == 1 || (worker->output_count > 1 && worker->config->route == ROUTE_CHOICE);
     if ((worker->function->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 && first_only)
         worker->pass_edge = outlet_edge(worker->outlets[0]);
@@ -364,7 +370,7 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
     unsigned count_max = outputs_have_room(worker) ? look_ahead(worker, input, LATENCY_GROUP) : 0;
     uint32_t offset = input->edge != NULL ? input->edge->cursor.offset : 0;
     while (group < count_max && outputs_have_room(worker) && (message = input_peek(input)) != NULL) {
-        worker_apply(worker, message->text, message->length);
+        worker_apply(worker, input, message->text, message->length);
         input_pop(input);
         group++;
     }
@@ -481,6 +487,7 @@ static void show_counts(struct worker *worker)
     }
     outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
     stats_set(&stats->queued_count, queued);
+    worker_show_ledger(worker);
     node_show_drops(worker->node, WORKER_OUTPUT_LOST, sum.lost_count);
     stats_set(&stats->counters[WORKER_UNCONFIRMED], sum.unconfirmed_count);
     stats_set(&stats->counters[WORKER_RESENT], sum.resent_count);
@@ -566,6 +573,7 @@ static void worker_close(struct node *node)
     if (worker->function_open && worker->function->close != NULL)
         worker->function->close(worker->function_state);
     worker_state_close(&worker->keyed_state);
+    text_free(&worker->letter);
 }
 
 const struct node_type worker_type = {
@@ -584,6 +592,7 @@ const struct node_type worker_type = {
     .print_more_help = worker_print_more_help,
     .promises = worker_promises,
     .output_kind = worker_output_kind,
+    .complete = worker_complete,
     .check = worker_check,
     .open = worker_open,
     .step = worker_step,

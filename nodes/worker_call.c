@@ -1,7 +1,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "engine/clock.h"
 #include "nodes/worker_private.h"
 
 static void emit_to(struct worker *worker, size_t output, const void *data, size_t length)
@@ -22,7 +21,7 @@ static void host_emit(struct millrace_call *call, int64_t choice, const void *da
     struct worker *worker = call->worker;
     size_t count = worker->output_count;
     if (length > MESSAGE_LENGTH_MAX || count == 0) {
-        node_drop(worker->node, WORKER_NO_OUTPUT, 1);
+        worker->no_output_count++;
         return;
     }
     switch ((enum worker_route)worker->config->route) {
@@ -85,15 +84,17 @@ static int host_state_put(struct millrace_call *call, const void *key, size_t ke
                           size_t value_length)
 {
     struct error error = {0};
-    if (worker_state_put(call->worker->keyed_state, key, key_length, value, value_length, &error) == STATUS_OK)
+    if (worker_state_put(call->worker->keyed_state, key, key_length, value, value_length, &error) == STATUS_OK) {
+        call->changed = true;
         return 0;
+    }
     host_fail(call, "%s", error.text);
     return -1;
 }
 
 static void host_state_remove(struct millrace_call *call, const void *key, size_t key_length)
 {
-    worker_state_remove(call->worker->keyed_state, key, key_length);
+    call->changed |= worker_state_remove(call->worker->keyed_state, key, key_length);
 }
 
 static void host_state_each(struct millrace_call *call, const void *prefix, size_t prefix_length,
@@ -142,49 +143,47 @@ enum status worker_open_function(struct worker *worker, const struct millrace_va
     return error_set(error, STATUS_SYSTEM, "function %s: %s", function->name, call->failed ? call->why : why);
 }
 
-void worker_tell_unlogged(struct worker *worker)
+/* ---- a message ---- */
+
+/* Those to which the function said emit, whatever has become of them. */
+static uint64_t result_count(const struct worker *worker)
 {
-    if (worker->error_count > WORKER_ERRORS_LOGGED_A_SECOND)
-        log_line(worker->node->log, LOG_WARN, "%llu more errors like these",
-                 (unsigned long long)(worker->error_count - WORKER_ERRORS_LOGGED_A_SECOND));
-    worker->error_count = 0;
+    return worker->emitted_count + worker->no_output_count;
 }
 
-static void log_error(struct worker *worker, const void *text, uint32_t length)
-{
-    struct log *log = worker->node->log;
-    if (worker->call.time_ns - worker->error_second_ns >= NS_PER_S) {
-        worker_tell_unlogged(worker);
-        worker->error_second_ns = worker->call.time_ns;
-    }
-    if (worker->error_count++ < WORKER_ERRORS_LOGGED_A_SECOND) {
-        char quoted[200];
-        log_line(log, LOG_ERROR, "%s: %s; message of %lu bytes: '%s'", worker->function->title, worker->call.why,
-                 (unsigned long)length, log_quote(text, length, quoted, sizeof quoted));
-    }
-}
-
-static void take_error(struct worker *worker, const void *text, uint32_t length)
-{
-    if (worker->dead_letter != NULL) {
-        outlet_emit(worker->dead_letter, text, length, worker->call.time_ns);
-        stats_count(worker->node->stats, WORKER_DEAD_LETTERS);
-    } else {
-        node_drop(worker->node, WORKER_FUNCTION_ERRORS, 1);
-    }
-}
-
-bool worker_try(struct worker *worker, const void *text, uint32_t length)
+static void call_function(struct worker *worker, const void *text, uint32_t length)
 {
     worker->call.failed = false;
+    worker->call.changed = false;
     worker->function->apply(worker->function_state, &host, &worker->call, text, length);
-    if (worker->call.failed)
-        log_error(worker, text, length);
-    return !worker->call.failed;
 }
 
-void worker_apply(struct worker *worker, const void *text, uint32_t length)
+bool worker_call(struct worker *worker, const void *text, uint32_t length)
 {
-    if (!worker_try(worker, text, length))
-        take_error(worker, text, length);
+    uint64_t before = result_count(worker);
+    call_function(worker, text, length);
+    uint64_t results = result_count(worker) - before;
+    if (worker->call.failed) {
+        worker->multiplied_count += results;
+        worker->call.changed |= results > 0;
+        return false;
+    }
+    if (results != 1) {
+        worker->filtered_count += results == 0;
+        worker->multiplied_count += results == 0 ? 0 : results - 1;
+    }
+    return true;
+}
+
+void worker_show_ledger(struct worker *worker)
+{
+    struct node_stats *stats = worker->node->stats;
+    struct outlet_counts letters =
+        outlets_counts(worker->outlets + worker->output_count, worker->outlet_count - worker->output_count);
+    uint64_t not_sent = letters.held_count + letters.lost_count;
+    if (worker->letter_count > not_sent + stats_get(&stats->counters[WORKER_DEAD_LETTERS]))
+        stats_set(&stats->counters[WORKER_DEAD_LETTERS], worker->letter_count - not_sent);
+    node_show_drops(worker->node, WORKER_NO_OUTPUT, worker->no_output_count);
+    stats_set(&stats->counters[WORKER_FILTERED], worker->filtered_count);
+    stats_set(&stats->counters[WORKER_MULTIPLIED], worker->multiplied_count);
 }

@@ -16,7 +16,8 @@ struct worker_config {
     struct address_list input_address;
     struct address_list output_address;
     struct address_list dead_letter;
-    unsigned output_type; /* enum worker_output_type */
+    bool letters_of_queues; /* these are its queues' (worker_complete), the user gave it none */
+    unsigned output_type;   /* enum worker_output_type */
     const char *function;
     unsigned guarantee; /* enum guarantee */
     unsigned order;     /* enum worker_order */

@@ -38,6 +38,7 @@ enum status worker_leases_open_input(struct worker *worker, struct worker_input 
 {
     const struct worker_config *config = worker->config;
     input->address = address;
+    input->gives_back = true;
     enum status status = remote_lease_open(&input->lease, worker->node, address, config->delay_ns, config->lease_ns,
                                            config->message_bytes_max, error);
     return status == STATUS_OK ? open_inbox(worker, input, error) : status;
@@ -94,9 +95,10 @@ bool worker_leases_take(struct worker *worker, struct worker_input *input, bool 
         return true;
     }
     *applied = true;
-    if (!worker_try(worker, message.text, message.length)) {
-        stats_count(worker->node->stats, WORKER_GIVEN_BACK);
-        remote_lease_refuse(input->lease, message.number, worker->call.why);
+    worker_apply(worker, input, message.text, message.length);
+    const char *refusal = worker_take_refusal(worker);
+    if (refusal != NULL) {
+        remote_lease_refuse(input->lease, message.number, refusal);
         return true;
     }
     if (input->inbox != NULL)
@@ -140,6 +142,7 @@ static int64_t fall_back(struct worker *worker, struct worker_input *input, int6
         return now_ns + NS_PER_S;
     }
     remote_lease_close(&input->lease);
+    input->gives_back = false;
     stats_count(worker->node->stats, WORKER_WITHOUT_LEASES);
     return now_ns;
 }

@@ -1,6 +1,7 @@
 /*
  * worker_private.h: a worker's state, shared by its parts: worker.c takes messages in and keeps the pace, worker_call.c
- * applies the function and routes what it emits, worker_durable.c keeps step with the journal.
+ * applies the function and routes what it emits, worker_refusal.c sees to what it refused, worker_durable.c keeps step
+ * with the journal.
  */
 #ifndef NODES_WORKER_PRIVATE_H
 #define NODES_WORKER_PRIVATE_H
@@ -13,6 +14,7 @@
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
 #include "nodes/links/remote_lease.h"
+#include "nodes/text/json_text.h"
 #include "nodes/worker_config.h"
 #include "nodes/worker_kept_state.h"
 #include "nodes/worker_state.h"
@@ -26,10 +28,13 @@ enum worker_counter {
     WORKER_RESENT,
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
-    WORKER_GIVEN_BACK,
     WORKER_DONE_BEFORE,
     WORKER_WITHOUT_LEASES,
     WORKER_WEAKER_LINKS,
+    WORKER_FILTERED,
+    WORKER_MULTIPLIED,
+    WORKER_RETRIED,
+    WORKER_GIVEN_BACK,
     WORKER_COUNTER_COUNT,
 };
 
@@ -41,6 +46,7 @@ struct millrace_call {
     struct worker *worker;
     int64_t time_ns; /* what is emitted was emitted then */
     bool failed;
+    bool changed; /* the keyed state; and, when it has failed, by what it emitted */
     char why[256];
 };
 
@@ -50,6 +56,11 @@ struct worker_input {
     struct remote_lease *lease;
     struct inbox *inbox; /* beside a lease: of an exactly-once worker */
     const struct address *address;
+    /* What becomes of a message that the function refused; worker_join_refusals. */
+    bool gives_back;              /* it is on lease: its queue is told, and delivers it again */
+    uint64_t deliveries_max;      /* else: how often the function sees it */
+    struct outlet *dead_letter;   /* then: where it goes; NULL: it is dropped */
+    const struct node *letter_of; /* the queue that has this dead-letter queue; NULL: the worker has it */
 };
 
 /* A leased message that was handled and is not acknowledged. */
@@ -65,6 +76,9 @@ struct worker_debts {
     uint64_t *marks;           /* of each, without a store: what each outlet had emitted behind it */
     size_t capacity, first, count;
 };
+
+/* What a worker that promises more than at most once takes for --max-deliveries where it cannot know the queue's. */
+enum { WORKER_DELIVERIES_MAX = 5 };
 
 struct worker {
     struct node *node;
@@ -82,26 +96,70 @@ struct worker {
     size_t next_input;
     bool has_remote_input;
     struct worker_debts debts;
-    struct outlet **outlets; /* the outputs, then the dead-letter queue if there is one */
+    struct outlet **outlets; /* the outputs, then the dead-letter queues */
     size_t outlet_count;
     size_t output_count;
-    struct outlet *dead_letter;
+    struct text letter;     /* for dead letters */
     struct edge *pass_edge; /* where blocks can go on whole; NULL: the function must see each message */
     size_t next_output;     /* round robin */
     uint64_t emitted_count; /* to the outputs */
+    /* The ledger, which worker_show_ledger shows. */
+    uint64_t filtered_count, multiplied_count;
+    uint64_t no_output_count;
+    uint64_t letter_count; /* given to the dead-letter queue's outlet */
     struct random_state random;
     struct millrace_call call;
+    bool gave_back;          /* see worker_take_refusal */
     int64_t error_second_ns; /* the second in which errors are being counted */
     uint64_t error_count;    /* in it */
     bool outputs_ended;
     int64_t stop_ns; /* when the stop was first seen; 0: not yet */
 };
 
-/* Applies the function to one message; what it emits goes to the outlets, an error to the log and the dead letters. */
-void worker_apply(struct worker *worker, const void *text, uint32_t length);
+/*
+ * The ledger: what has become of the messages that came in. Exact when a step ends:
+ *
+ *   in + multiplied = out + filtered + dropped (by cause) + dead_letters + given_back + what the outlets hold
+ *
+ * A message that emitted nothing and did not fail is filtered; each output beyond its first is one that was multiplied,
+ * and so is each that a failed message emitted, which itself is dropped or a dead letter. A result without an output is
+ * an output that was dropped. Only that a bare datagram was lost may come to light when it has been counted as out.
+ */
+void worker_show_ledger(struct worker *worker);
 
-/* The same, but an error is only logged. False: that was one, and worker->call.why says what. */
-bool worker_try(struct worker *worker, const void *text, uint32_t length);
+/* Calls the function once; what it emits goes to the outlets. False: it refused the message, for the reason call.why;
+ * call.changed says whether it has had an effect nevertheless. */
+bool worker_call(struct worker *worker, const void *text, uint32_t length);
+
+/* A message that worker_call has refused. */
+void worker_refuse(struct worker *worker, const struct worker_input *input, const void *text, uint32_t length);
+
+/*
+ * Applies the function to one message of this input; what it emits goes to the outlets.
+ *
+ * A message that it refused is, by a worker that promises more than at most once, tried again, up to the
+ * --max-deliveries of its queue in all; but only as long as no call had an effect, that is, emitted something or
+ * changed the keyed state: that cannot be taken back, so after it the message is given up at once. One given up is
+ * logged, and goes to the worker's --dead-letter as it is; without one, and if the worker promises more than at most
+ * once, to that of its queue, with its story (dead_letter.h); else it is dropped.
+ */
+static inline void worker_apply(struct worker *worker, const struct worker_input *input, const void *text,
+                                uint32_t length)
+{
+    if (!worker_call(worker, text, length))
+        worker_refuse(worker, input, text, length);
+}
+
+/* After worker_apply for an input that gives back: why the message is to go back to its queue (valid until the next
+ * worker_apply), or NULL: it is done with. It was not logged, and counts as given_back. */
+const char *worker_take_refusal(struct worker *worker);
+
+/* The node type's complete: a worker that promises more than at most once, and has no --dead-letter, gets those of the
+ * queues of this launch from which it takes. */
+enum status worker_complete(struct node_spec *node, const struct topology_spec *spec, struct error *error) MUST_USE;
+
+/* Tells each input what becomes of its refused messages. When inputs and outlets are open. */
+void worker_join_refusals(struct worker *worker);
 
 /* Opens the function and its keyed state. Where the state is kept, worker->state_keeper is set before. */
 enum status worker_open_function(struct worker *worker, const struct millrace_value *values,

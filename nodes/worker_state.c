@@ -193,15 +193,17 @@ enum status worker_state_put(struct worker_state *state, const void *key, size_t
     return STATUS_OK;
 }
 
-void worker_state_remove(struct worker_state *state, const void *key, size_t key_length)
+bool worker_state_remove(struct worker_state *state, const void *key, size_t key_length)
 {
     CHECK_MAGIC(state, STATE_MAGIC);
     const struct worker_state_keeper *keeper = state->settings.keeper;
     struct pair *pair = state->settings.loads ? NULL : find(state, key, key_length);
-    if (keeper != NULL && (pair != NULL || (state->settings.loads && key_fits(key_length))))
+    bool changes = pair != NULL || (state->settings.loads && key_fits(key_length));
+    if (keeper != NULL && changes)
         keeper->remove(keeper->context, key, key_length); /* first: the key may be the pair's own */
     if (pair != NULL)
         drop_pair(state, pair);
+    return changes;
 }
 
 /* ---- showing ---- */

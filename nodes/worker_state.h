@@ -51,7 +51,8 @@ bool worker_state_get(struct worker_state *state, const void *key, size_t key_le
 enum status worker_state_put(struct worker_state *state, const void *key, size_t key_length, const void *value,
                              size_t value_length, struct error *error) MUST_USE;
 
-void worker_state_remove(struct worker_state *state, const void *key, size_t key_length);
+/* False: there was no such pair, and nothing changed. Of one that loads: true, whatever the keeper has. */
+bool worker_state_remove(struct worker_state *state, const void *key, size_t key_length);
 
 /* As state_each of the host. Of one that loads: what the keeper has; fails as that does. */
 enum status worker_state_each(struct worker_state *state, const void *prefix, size_t prefix_length,

@@ -48,6 +48,14 @@ void dead_letter_append_head(struct text *text, const struct dead_letter *letter
     text_append_string(text, "}\n");
 }
 
+bool dead_letter_write(struct text *text, const struct dead_letter *letter, const void *message)
+{
+    text_reset(text);
+    dead_letter_append_head(text, letter);
+    text_append(text, message, letter->message_bytes);
+    return !text_failed(text);
+}
+
 /* ---- reading ---- */
 
 static bool read_text(const cJSON *head, const char *name, char *text, size_t room)

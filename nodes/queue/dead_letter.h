@@ -35,6 +35,10 @@ void dead_letter_set_text(char *text, size_t room, const void *data, size_t leng
 /* Appends the head line and its newline; the message goes behind it. */
 void dead_letter_append_head(struct text *text, const struct dead_letter *letter);
 
+/* Makes the text the whole letter: the head line and the message, of letter->message_bytes. False where that would be
+ * longer than TEXT_BYTES_MAX: then there is no text. */
+bool dead_letter_write(struct text *text, const struct dead_letter *letter, const void *message);
+
 /*
  * Whether these bytes are a dead letter: a head as above and so many bytes behind it as it says. Then *letter is what
  * the head says (texts cut to fit, what is no UTF-8 replaced) and *message where the message begins, within `data`.

@@ -337,16 +337,6 @@ uint64_t kept_step(struct queue *queue)
 
 /* ---- open and close ---- */
 
-/* Its name in the store: what a restart with the same flags has too. */
-static const char *stored_name(const struct node *node)
-{
-    const struct queue_config *config = node->config;
-    for (size_t i = 0; i < config->address.count; i++)
-        if (config->address.items[i].scheme == ADDRESS_NAME)
-            return config->address.items[i].text;
-    return node->common->vuid != NULL ? node->vuid : config->address.items[0].text;
-}
-
 /* The same in each life of the queue, another for each queue: the store's identity is random. */
 static uint32_t epoch_of(const struct kept *kept)
 {
@@ -442,7 +432,7 @@ enum status kept_open(struct queue *queue, struct error *error)
     queue->dispatch.handed = kept_handed;
     queue->dispatch.context = queue;
     struct store_queue found;
-    enum status status = journal_find_queue(kept->journal, stored_name(node), &found, error);
+    enum status status = journal_find_queue(kept->journal, queue_stored_name(node), &found, error);
     if (status != STATUS_OK)
         return status;
     kept->queue = found.queue;

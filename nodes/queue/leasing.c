@@ -204,16 +204,12 @@ static void send_dead_letter(struct queue *queue, struct lease *lease, int64_t n
                                  .last_wall_ns = clock_wall_ns(),
                                  .message_bytes = lease->length};
     dead_letter_set_text(letter.reason, sizeof letter.reason, lease->reason, lease->reason_length);
-    const char *source = queue->config->address.items[0].text;
+    const char *source = queue_letter_name(queue->node);
     dead_letter_set_text(letter.source, sizeof letter.source, source, strlen(source));
-    text_reset(&queue->text);
-    dead_letter_append_head(&queue->text, &letter);
-    text_append(&queue->text, lease->text, lease->length);
-    if (text_failed(&queue->text)) { /* above TEXT_BYTES_MAX: the bare message goes */
+    if (dead_letter_write(&queue->text, &letter, lease->text))
+        outlet_emit(queue->dead_letter, queue->text.data, (uint32_t)queue->text.length, now_ns);
+    else /* too long with its head: the bare message goes */
         outlet_emit(queue->dead_letter, lease->text, lease->length, now_ns);
-        return;
-    }
-    outlet_emit(queue->dead_letter, queue->text.data, (uint32_t)queue->text.length, now_ns);
 }
 
 static uint64_t send_dead_letters(struct queue *queue, int64_t now_ns)

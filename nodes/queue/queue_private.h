@@ -28,34 +28,10 @@
 #include "nodes/links/outlet.h"
 #include "nodes/links/queue_command.h"
 #include "nodes/queue/leases.h"
+#include "nodes/queue/queue_config.h"
 #include "nodes/queue/recent_ids.h"
 #include "nodes/queue/sequence_ranges.h"
 #include "nodes/text/json_text.h"
-
-/* What happens to a message that the queue has no room for. */
-enum overflow {
-    OVERFLOW_REJECT,      /* ERR queue full; producers in the launch wait */
-    OVERFLOW_BLOCK,       /* its PUT is answered when there is room */
-    OVERFLOW_DROP_OLDEST, /* it is taken, and the oldest is dropped for it */
-    OVERFLOW_DROP_NEWEST, /* it is answered as if it were taken, and dropped */
-    OVERFLOW_SPILL,       /* it goes to the store, behind what is in memory */
-};
-
-struct queue_config {
-    struct address_list address;
-    uint64_t capacity_count;
-    uint64_t capacity_bytes;
-    uint64_t message_bytes_max;
-    uint64_t connection_count_max;
-    unsigned durability; /* enum durability */
-    unsigned overflow;   /* enum overflow */
-    int64_t age_max_ns;  /* 0: none */
-    struct address_list dead_letter;
-    uint64_t deliveries_max;
-    int64_t lease_ns;
-    uint64_t dedup_count;
-    int64_t dedup_age_ns;
-};
 
 enum queue_counter {
     COUNTER_REJECTED_FULL,

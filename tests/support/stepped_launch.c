@@ -20,6 +20,13 @@ static void add_port(struct stepped_launch *launch, const char *text, enum link_
 enum status stepped_open(struct stepped_launch *launch, const char *const *flags, const char *feed_at,
                          const char *drain_at, bool rehearsal, struct error *error)
 {
+    return stepped_open_with(launch, NULL, 0, flags, feed_at, drain_at, rehearsal, error);
+}
+
+enum status stepped_open_with(struct stepped_launch *launch, const struct millrace_function *const *functions,
+                              size_t function_count, const char *const *flags, const char *feed_at,
+                              const char *drain_at, bool rehearsal, struct error *error)
+{
     *launch = (struct stepped_launch){.now_ns = clock_monotonic_ns()};
     int count = 0;
     while (flags[count] != NULL)
@@ -27,6 +34,8 @@ enum status stepped_open(struct stepped_launch *launch, const char *const *flags
     enum status status = topology_spec_parse(&launch->spec, &millrace_catalog, NULL, count, flags, error);
     if (status != STATUS_OK)
         return status;
+    launch->spec.functions = functions;
+    launch->spec.function_count = function_count;
     size_t port_count = 0;
     if (feed_at != NULL)
         add_port(launch, feed_at, LINK_NONE);

@@ -35,6 +35,10 @@ struct stepped_launch {
  */
 enum status stepped_open(struct stepped_launch *launch, const char *const *flags, const char *feed_at,
                          const char *drain_at, bool rehearsal, struct error *error) MUST_USE;
+/* The same with functions of the test's own. They must stay. */
+enum status stepped_open_with(struct stepped_launch *launch, const struct millrace_function *const *functions,
+                              size_t function_count, const char *const *flags, const char *feed_at,
+                              const char *drain_at, bool rehearsal, struct error *error) MUST_USE;
 void stepped_close(struct stepped_launch *launch);
 
 /* The first node of that type. */

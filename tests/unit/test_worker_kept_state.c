@@ -166,10 +166,10 @@ static void test_counts_go_on(void **state)
         begin(&life, place, "a", &tally);
         assert_true(worker_state_is_kept(life.worker.keyed_state));
         assert_true(count_of(&life, "x") == 2 * lives && count_of(&life, "y") == lives);
-        worker_apply(&life.worker, "x", 1);
-        worker_apply(&life.worker, "y", 1);
-        worker_apply(&life.worker, "x", 1);
-        worker_apply(&life.worker, "gone", 4);
+        assert_true(worker_call(&life.worker, "x", 1));
+        assert_true(worker_call(&life.worker, "y", 1));
+        assert_true(worker_call(&life.worker, "x", 1));
+        assert_true(worker_call(&life.worker, "gone", 4));
         worker_state_remove(life.worker.keyed_state, "gone", 4);
         end(&life);
     }
@@ -185,19 +185,7 @@ static void test_reading_too_late(void **state)
 {
     struct life life;
     begin(&life, *state, "a", &loader);
-    life.worker.call.failed = false;
-    /* As worker_apply does, without the log and the counters of a node. */
-    struct node node = {0};
-    struct node_stats stats = {0};
-    static const struct counter counters[WORKER_COUNTER_COUNT + 1] = {[WORKER_FUNCTION_ERRORS] = {"e", "e", true}};
-    static const struct node_type type = {.counters = counters};
-    node.type = &type;
-    node.stats = &stats;
-    stats.definitions = counters;
-    life.worker.node = &node;
-    life.worker.error_count = WORKER_ERRORS_LOGGED_A_SECOND;
-    worker_apply(&life.worker, "x", 1);
-    assert_true(life.worker.call.failed);
+    assert_false(worker_call(&life.worker, "x", 1));
     assert_non_null(strstr(life.worker.call.why, "when it is opened only"));
     end(&life);
 }
