@@ -463,9 +463,10 @@ enum status store_commit(struct store *store, bool sync, struct error *error)
     if (store_end_writing(store, status) != STATUS_OK)
         return status;
     if (sync)
-        return store_sync(store, error);
-    store_note_log(store, false);
-    return STATUS_OK;
+        status = store_sync(store, error);
+    else
+        store_note_log(store, false);
+    return status == STATUS_OK ? store_mind_log(store, error) : status;
 }
 
 enum status store_sync(struct store *store, struct error *error)

@@ -128,7 +128,12 @@ enum status store_compact(struct store *store, struct error *error)
     /* All is copied: into a file that is gone afterwards, through the log into the store's file, which is cut. */
     int code = sqlite3_exec(store->db, "PRAGMA temp_store = FILE; VACUUM", NULL, NULL, NULL);
     if (code == SQLITE_OK) {
-        enum status status = store_clear_log_note(store, error);
+        bool is_all;
+        enum status status = store_sync(store, error);
+        if (status == STATUS_OK)
+            status = store_carry_over_log(store, &is_all, error);
+        if (status == STATUS_OK)
+            status = store_clear_log_note(store, error);
         if (status != STATUS_OK)
             return status;
         code = sqlite3_exec(store->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);

@@ -254,14 +254,12 @@ enum status store_open_log(struct store *store, struct error *error)
 
 /* ---- in use ---- */
 
-/* After each commit, with the frames that the log has. Carries them over as sqlite3_wal_autocheckpoint would, in whose
- * place it stands. What fails there is tried again by the next commit; nothing is lost meanwhile. */
+/* After each commit, with the frames that the log has. */
 static int after_commit(void *context, sqlite3 *db, const char *name, int frame_count)
 {
+    (void)db, (void)name;
     struct store *store = context;
     store->log_frame_count = (uint64_t)frame_count;
-    if (frame_count >= CHECKPOINT_FRAME_COUNT)
-        (void)sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     return SQLITE_OK;
 }
 
@@ -269,15 +267,37 @@ void store_watch_log(struct store *store)
 {
     /* A log that shall be read again is not removed by the way: store_close_log allows it. */
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    /* This stands in the place of SQLite's own hook, which would carry the log over. */
     sqlite3_wal_hook(store->db, after_commit, store);
+}
+
+enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error)
+{
+    int frame_count = 0;
+    int moved_count = -1;
+    int code = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frame_count, &moved_count);
+    *is_all = code == SQLITE_OK && frame_count == moved_count;
+    return code == SQLITE_OK ? STATUS_OK : store_sql_failed(store, code, error);
+}
+
+enum status store_mind_log(struct store *store, struct error *error)
+{
+    bool is_all;
+    struct error ignored = {0};
+    if (store->log_frame_count < CHECKPOINT_FRAME_COUNT)
+        return STATUS_OK;
+    enum status status = store_sync(store, error);
+    /* What fails now is tried again by the next commit; nothing is lost meanwhile. */
+    if (status == STATUS_OK)
+        (void)(store_carry_over_log(store, &is_all, &ignored) == STATUS_OK);
+    return status;
 }
 
 void store_close_log(struct store *store)
 {
     struct error ignored = {0};
-    int frame_count = -1;
-    int moved_count = -1;
-    int code = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frame_count, &moved_count);
-    if (code == SQLITE_OK && frame_count == moved_count && store_clear_log_note(store, &ignored) == STATUS_OK)
+    bool is_all;
+    if (store_sync(store, &ignored) == STATUS_OK && store_carry_over_log(store, &is_all, &ignored) == STATUS_OK &&
+        is_all && store_clear_log_note(store, &ignored) == STATUS_OK)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }

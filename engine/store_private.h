@@ -184,6 +184,12 @@ void store_watch_log(struct store *store);
 enum status store_open_log(struct store *store, struct error *error) MUST_USE;
 /* After a commit, or with `synced` after a flush of the log. */
 void store_note_log(struct store *store, bool synced);
+/* Carries over into the store's file what is in the log. *is_all: false if something is left, because it is being read.
+ * After store_sync: SQLite would flush the log as well, but it must be noted too before the file is changed, since
+ * without its log a file that is changed in part is damaged. */
+enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error) MUST_USE;
+/* After a commit: both when it is time. STATUS_SYSTEM: the log cannot be flushed. */
+enum status store_mind_log(struct store *store, struct error *error) MUST_USE;
 /* Before the log's file is removed or emptied. */
 enum status store_clear_log_note(struct store *store, struct error *error) MUST_USE;
 /* Carries the log over and lets it be removed; if that fails it stays. */
