@@ -133,7 +133,7 @@ enum status store_compact(struct store *store, struct error *error)
         if (status == STATUS_OK)
             status = store_carry_over_log(store, &is_all, error);
         if (status == STATUS_OK)
-            status = store_clear_log_note(store, error);
+            status = store_end_log_note(store, error);
         if (status != STATUS_OK)
             return status;
         code = sqlite3_exec(store->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);

@@ -10,9 +10,10 @@
  *     begun anew since (another salt), or nothing; it misses damage then, but never sees any that is not there.
  *   - What was only written is lost in a power cut, but not with the process: it counts while the system runs that
  * wrote it.
- *   - A log whose head cannot be read is damage only if a log must be there. SQLite writes the head into a file that
- *     exists (one sector: old or new, not a mixture) or makes the file; so before it removes or empties the file, the
- *     note is cleared, and that is flushed.
+ *   - A log without a whole head is damage, since SQLite writes another head over it in one sector, old or new and no
+ *     mixture, unless it removes or empties the file. Before that the note says so, and is flushed. It goes on to
+ * count: a cut may leave the file as it was, and of a log that is carried over SQLite would still let the first frames
+ *     stand in front of younger pages.
  *
  * The log's form: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
@@ -92,17 +93,20 @@ void store_note_log(struct store *store, bool synced)
     }
     note->boot = store->boot;
     note->written_count = store->log_frame_count;
+    note->is_ending = 0;
     if (synced)
         note->synced_count = store->log_frame_count;
     note->checksum = note_checksum(note);
     (void)write_note(store);
 }
 
-enum status store_clear_log_note(struct store *store, struct error *error)
+enum status store_end_log_note(struct store *store, struct error *error)
 {
-    if (store->log_note.written_count == 0)
+    struct store_log_note *note = &store->log_note;
+    if (note->written_count == 0)
         return STATUS_OK;
-    store->log_note = (struct store_log_note){0};
+    note->is_ending = 1;
+    note->checksum = note_checksum(note);
     if (!write_note(store) || fdatasync(store->lock_file) != 0)
         return error_set_errno(error, errno, "%s/lock", store->directory);
     return STATUS_OK;
@@ -219,7 +223,7 @@ static enum status compare_log(const struct store *store, const struct store_log
         count = count_frames(&reading, expected_count);
     if (reading.file != NULL)
         fclose(reading.file);
-    if (*is_other || count == expected_count)
+    if (*is_other || count == expected_count || (!has_head && note->is_ending != 0))
         return STATUS_OK;
     char what[128];
     snprintf(what, sizeof what, "%" PRIu64 " of %" PRIu64 " frames are whole", count, expected_count);
@@ -277,7 +281,14 @@ enum status store_carry_over_log(struct store *store, bool *is_all, struct error
     int moved_count = -1;
     int code = sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frame_count, &moved_count);
     *is_all = code == SQLITE_OK && frame_count == moved_count;
-    return code == SQLITE_OK ? STATUS_OK : store_sql_failed(store, code, error);
+    if (code != SQLITE_OK)
+        return store_sql_failed(store, code, error);
+    if (frame_count > 0) {
+        /* What was found at the start and never noted as synced, it has flushed. */
+        store->log_frame_count = (uint64_t)frame_count;
+        store_note_log(store, true);
+    }
+    return STATUS_OK;
 }
 
 enum status store_mind_log(struct store *store, struct error *error)
@@ -298,6 +309,6 @@ void store_close_log(struct store *store)
     struct error ignored = {0};
     bool is_all;
     if (store_sync(store, &ignored) == STATUS_OK && store_carry_over_log(store, &is_all, &ignored) == STATUS_OK &&
-        is_all && store_clear_log_note(store, &ignored) == STATUS_OK)
+        is_all && store_end_log_note(store, &ignored) == STATUS_OK)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 }

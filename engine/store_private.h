@@ -111,6 +111,7 @@ struct store_log_note {
     uint64_t boot;
     uint64_t written_count;
     uint64_t synced_count;
+    uint64_t is_ending;    /* not 0: the file may be gone or empty, but if it is not, it is whole */
     unsigned char salt[8]; /* another one each time that the log is begun anew */
 };
 
@@ -190,8 +191,8 @@ void store_note_log(struct store *store, bool synced);
 enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error) MUST_USE;
 /* After a commit: both when it is time. STATUS_SYSTEM: the log cannot be flushed. */
 enum status store_mind_log(struct store *store, struct error *error) MUST_USE;
-/* Before the log's file is removed or emptied. */
-enum status store_clear_log_note(struct store *store, struct error *error) MUST_USE;
+/* Before the log's file is removed or emptied, and after store_carry_over_log. */
+enum status store_end_log_note(struct store *store, struct error *error) MUST_USE;
 /* Carries the log over and lets it be removed; if that fails it stays. */
 void store_close_log(struct store *store);
 
