@@ -208,7 +208,7 @@ enum status worker_durable_outbox_name(const struct worker *worker, const struct
 /* Joins the journal, if the worker is durable. When its outlets are open. */
 void worker_durable_join(struct worker *worker);
 
-/* Whether it may take input now: no cut is waited for, and no queue that it feeds is full. */
+/* Whether it may take input now: no cut is waited for, the journal has room, and no queue that it feeds is full. */
 bool worker_durable_may_take(const struct worker *worker);
 
 #endif

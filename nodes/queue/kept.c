@@ -117,6 +117,12 @@ bool kept_is_synced(const struct queue *queue, uint64_t ticket)
     return journal_synced_ticket(queue->kept.journal) >= ticket;
 }
 
+void kept_hurry(struct queue *queue)
+{
+    if (queue->kept.sync && contents_ready_count(queue) < queue->store.message_count)
+        journal_want_sync(queue->kept.journal);
+}
+
 bool kept_cutting(const struct queue *queue)
 {
     return queue->kept.journal != NULL && journal_is_cutting(queue->kept.journal);
@@ -331,8 +337,9 @@ uint64_t kept_step(struct queue *queue)
     if (kept->beyond_count > 0 && !kept->failed && kept->kept_next > kept->read_sequence &&
         queue->store.record_bytes < kept->window_bytes / 2)
         work += read_back(queue);
+    bool refused = queue->node->refuses_input;
     queue->node->refuses_input = is_full(queue);
-    return work;
+    return work + (refused && !queue->node->refuses_input); /* a worker that had its turn before waits for this */
 }
 
 /* ---- open and close ---- */
