@@ -105,7 +105,7 @@ uint64_t kept_ticket(struct queue *queue)
 uint64_t kept_put_ticket(struct queue *queue)
 {
     const struct kept *kept = &queue->kept;
-    if (!kept->sync)
+    if (!kept->sync && (kept->journal == NULL || !journal_is_behind(kept->journal)))
         return 0;
     if (kept->put_ticket == journal_ticket(kept->journal)) /* else somebody wanted it before */
         journal_want_sync(kept->journal);
