@@ -37,7 +37,9 @@ enum {
     SALT_OFFSET = 16,        /* in the log's head */
     PAGE_BYTES_MAX = 65536,
     /* The log is carried over into the file when it has so many frames (16 MiB). */
-    CHECKPOINT_FRAME_COUNT = 4096,
+    CARRY_OVER_FRAME_COUNT = 4096,
+    /* That costs flushes; where somebody reads, and the log goes on growing, it is tried again after so many more. */
+    CARRY_OVER_AGAIN_COUNT = 1024,
 };
 
 /* Its lowest bit says in which order the bytes of a number are when the checksum is made. */
@@ -295,10 +297,13 @@ enum status store_mind_log(struct store *store, struct error *error)
 {
     bool is_all;
     struct error ignored = {0};
-    if (store->log_frame_count < CHECKPOINT_FRAME_COUNT)
+    if (store->log_frame_count < CARRY_OVER_FRAME_COUNT)
+        store->log_frame_limit = CARRY_OVER_FRAME_COUNT;
+    if (store->log_frame_count < store->log_frame_limit)
         return STATUS_OK;
+    store->log_frame_limit = store->log_frame_count + CARRY_OVER_AGAIN_COUNT;
     enum status status = store_sync(store, error);
-    /* What fails now is tried again by the next commit; nothing is lost meanwhile. */
+    /* What fails now is tried again; nothing is lost meanwhile. */
     if (status == STATUS_OK)
         (void)(store_carry_over_log(store, &is_all, &ignored) == STATUS_OK);
     return status;

@@ -138,6 +138,7 @@ struct store {
     size_t lengths_next; /* which is replaced next */
     struct store_log_note log_note;
     uint64_t log_frame_count; /* after the last commit; 0: there was none */
+    uint64_t log_frame_limit; /* at so many it is carried over */
 };
 
 /* ---- store.c ---- */
