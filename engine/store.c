@@ -27,7 +27,6 @@
 #include "engine/clock.h"
 
 enum {
-    PAGE_BYTES = 4096,
     /* A log that a long reading kept growing is cut back to this when it is begun anew. */
     LOG_BYTES_MAX = 64 * 1024 * 1024,
     CACHE_KIB = 64 * 1024,
@@ -267,7 +266,7 @@ static enum status set_up(struct store *store, struct error *error)
              "PRAGMA mmap_size = 0; PRAGMA cache_size = -%d;"
              "PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY;"
              "PRAGMA trusted_schema = OFF;",
-             PAGE_BYTES, CACHE_KIB, LOG_BYTES_MAX);
+             STORE_PAGE_BYTES, CACHE_KIB, LOG_BYTES_MAX);
     enum status status = execute(store, pragmas, error);
     /* The change to the log is made in the old way, with a rollback journal, which only EXTRA keeps whole through a
      * power cut at every moment. */
@@ -462,9 +461,10 @@ enum status store_commit(struct store *store, bool sync, struct error *error)
         status = run(store, SQL_COMMIT, error);
     if (store_end_writing(store, status) != STATUS_OK)
         return status;
-    if (sync)
+    if (sync) {
+        store_write_log_ahead(store);
         status = store_sync(store, error);
-    else
+    } else
         store_note_log(store, false);
     return status == STATUS_OK ? store_mind_log(store, error) : status;
 }

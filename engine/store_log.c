@@ -40,10 +40,22 @@ enum {
     CARRY_OVER_FRAME_COUNT = 4096,
     /* That costs flushes; where somebody reads, and the log goes on growing, it is tried again after so many more. */
     CARRY_OVER_AGAIN_COUNT = 1024,
+    /* When less than AHEAD_BYTES_MIN of the file lies in front of the log's end, so much is written. */
+    AHEAD_BYTES = 1024 * 1024,
+    AHEAD_BYTES_MIN = 64 * 1024,
+    ZERO_BYTES = 64 * 1024,
 };
 
 /* Its lowest bit says in which order the bytes of a number are when the checksum is made. */
 #define LOG_MAGIC UINT32_C(0x377f0682)
+
+/* NULL: there is none yet. */
+static sqlite3_file *log_file(const struct store *store)
+{
+    sqlite3_file *log = NULL;
+    int code = sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    return code == SQLITE_OK && log != NULL && log->pMethods != NULL ? log : NULL;
+}
 
 /* ---- the note ---- */
 
@@ -83,11 +95,10 @@ static bool write_note(const struct store *store)
 void store_note_log(struct store *store, bool synced)
 {
     struct store_log_note *note = &store->log_note;
-    sqlite3_file *log = NULL;
+    sqlite3_file *log = log_file(store);
     unsigned char salt[sizeof note->salt];
-    if (store->log_frame_count == 0 ||
-        sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK || log == NULL ||
-        log->pMethods == NULL || log->pMethods->xRead(log, salt, sizeof salt, SALT_OFFSET) != SQLITE_OK)
+    if (store->log_frame_count == 0 || log == NULL ||
+        log->pMethods->xRead(log, salt, sizeof salt, SALT_OFFSET) != SQLITE_OK)
         return;
     if (memcmp(salt, note->salt, sizeof salt) != 0) {
         memcpy(note->salt, salt, sizeof salt);
@@ -275,6 +286,27 @@ void store_watch_log(struct store *store)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     /* This stands in the place of SQLite's own hook, which would carry the log over. */
     sqlite3_wal_hook(store->db, after_commit, store);
+}
+
+/* A file that grows costs the disk a second write with each flush, of its length and of where its new blocks lie; a log
+ * that was written once ran up to twice as fast. Zeros are for SQLite the end of the log, as old frames are. */
+void store_write_log_ahead(struct store *store)
+{
+    static const unsigned char zeros[ZERO_BYTES];
+    uint64_t used_bytes = HEAD_BYTES + store->log_frame_count * (FRAME_HEAD_BYTES + STORE_PAGE_BYTES);
+    sqlite3_file *log = log_file(store);
+    sqlite3_int64 bytes = 0;
+    if (log == NULL || used_bytes + AHEAD_BYTES_MIN <= store->log_bytes ||
+        log->pMethods->xFileSize(log, &bytes) != SQLITE_OK)
+        return;
+    store->log_bytes = (uint64_t)bytes > used_bytes ? (uint64_t)bytes : used_bytes;
+    if (used_bytes + AHEAD_BYTES_MIN <= store->log_bytes)
+        return;
+    uint64_t at = store->log_bytes;
+    store->log_bytes = used_bytes + AHEAD_BYTES;
+    /* A disk that is full is not asked again at once. */
+    for (int code = SQLITE_OK; code == SQLITE_OK && at < store->log_bytes; at += ZERO_BYTES)
+        code = log->pMethods->xWrite(log, zeros, ZERO_BYTES, (sqlite3_int64)at);
 }
 
 enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error)

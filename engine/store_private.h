@@ -26,6 +26,7 @@ enum {
     STORE_FORMAT = 1,
     /* "mill" as a number: what SQLite keeps in the file's header for file(1). */
     STORE_APPLICATION_ID = 0x6d696c6c,
+    STORE_PAGE_BYTES = 4096,
     STORE_QUEUE_BITS = 11,
     STORE_SEQUENCE_BITS = 52, /* 142 years at a million a second */
     STORE_QUEUE_COUNT_MAX = (1 << STORE_QUEUE_BITS) - 1,
@@ -139,6 +140,7 @@ struct store {
     struct store_log_note log_note;
     uint64_t log_frame_count; /* after the last commit; 0: there was none */
     uint64_t log_frame_limit; /* at so many it is carried over */
+    uint64_t log_bytes;       /* its file has at least so many, written */
 };
 
 /* ---- store.c ---- */
@@ -190,6 +192,9 @@ void store_note_log(struct store *store, bool synced);
  * After store_sync: SQLite would flush the log as well, but it must be noted too before the file is changed, since
  * without its log a file that is changed in part is damaged. */
 enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error) MUST_USE;
+/* Before a flush: writes the log's file a good way ahead, so that most flushes find nothing of it to put on the disk
+ * but what is in the frames. */
+void store_write_log_ahead(struct store *store);
 /* After a commit: both when it is time. STATUS_SYSTEM: the log cannot be flushed. */
 enum status store_mind_log(struct store *store, struct error *error) MUST_USE;
 /* Before the log's file is removed or emptied, and after store_carry_over_log. */
