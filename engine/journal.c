@@ -10,6 +10,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/journal_private.h"
+#include "engine/log.h"
 
 enum { MAGIC = 0x4a524e4c };
 
@@ -74,6 +75,10 @@ enum status journal_open(struct journal **journal_pointer, const struct journal_
     idle_open(&journal->writer_idle, idle->crowd);
     *journal_pointer = journal;
     enum status status = store_open(&journal->store, settings->directory, error);
+    /* What an earlier process wrote and did not live to flush is believed from here on: a repeated id is answered, a
+     * message given away. So it must be on the disk. */
+    if (status == STATUS_OK)
+        status = store_sync(journal->store, error);
     if (status == STATUS_OK)
         atomic_store_explicit(&journal->stored_bytes, store_file_bytes(journal->store), memory_order_relaxed);
     else
@@ -81,9 +86,63 @@ enum status journal_open(struct journal **journal_pointer, const struct journal_
     return status;
 }
 
+/* ---- who has what in the store ---- */
+
+static bool is_found(const struct journal_finds *finds, uint32_t number)
+{
+    for (size_t i = 0; i < finds->count; i++)
+        if (finds->numbers[i] == number)
+            return true;
+    return false;
+}
+
+/* Two nodes that wrote to one place would each count without the other. */
+static enum status add_find(struct journal *journal, struct journal_finds *finds, uint32_t number, const char *name,
+                            struct error *error)
+{
+    if (is_found(finds, number))
+        return error_set(error, STATUS_USAGE,
+                         "--store %s: another node of this launch is kept as '%s' too: give each a --vuid of its own",
+                         journal->directory, name);
+    finds->numbers = realloc(finds->numbers, (finds->count + 1) * sizeof *finds->numbers);
+    CHECK(finds->numbers != NULL);
+    finds->numbers[finds->count++] = number;
+    return STATUS_OK;
+}
+
+enum status journal_find_queue(struct journal *journal, const char *name, struct store_queue *found,
+                               struct error *error)
+{
+    enum status status = store_find_queue(journal_store(journal), name, found, error);
+    return status == STATUS_OK ? add_find(journal, &journal->queues, found->queue, name, error) : status;
+}
+
+enum status journal_find_state(struct journal *journal, const char *name, uint32_t *state, struct error *error)
+{
+    enum status status = store_find_state(journal_store(journal), name, state, error);
+    return status == STATUS_OK ? add_find(journal, &journal->states, *state, name, error) : status;
+}
+
+/* A queue that was renamed or taken out of the launch leaves its messages behind, which somebody may miss. */
+static bool tell_left_behind(void *context, const char *name, uint32_t number)
+{
+    const struct journal *journal = context;
+    struct store_queue counts;
+    store_count_queue(journal->store, number, &counts);
+    if (counts.message_count > 0 && !is_found(&journal->queues, number))
+        log_line(journal->log, LOG_WARN,
+                 "--store %s: it has %llu messages of the queue '%s', which is not in this launch: they stay there",
+                 journal->directory, (unsigned long long)counts.message_count, name);
+    return true;
+}
+
 enum status journal_start(struct journal *journal, struct error *error)
 {
     CHECK_MAGIC(journal, MAGIC);
+    enum status status =
+        journal->log != NULL ? store_list_queues(journal->store, tell_left_behind, journal, error) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
     int result = pthread_create(&journal->thread, NULL, journal_write, journal);
     if (result != 0)
         return error_set_errno(error, result, "cannot start the store's writer");
@@ -247,8 +306,11 @@ size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadli
     if (atomic_load_explicit(&journal->sealed, memory_order_acquire) != NULL)
         return work;
     if (!all_clean(journal)) {
+        /* That a cut is wanted is something for all nodes to look at, once: what makes a member clean later is a step
+         * that did something, or an answer from outside, and either brings a turn. */
+        work += !journal->cutting;
         journal->cutting = true;
-        return work + 1;
+        return work;
     }
     work += journal->cutting;
     journal->cutting = false;
@@ -301,6 +363,8 @@ void journal_close(struct journal **journal_pointer)
     batch_free(&journal->batches[0]);
     batch_free(&journal->batches[1]);
     free(journal->members);
+    free(journal->queues.numbers);
+    free(journal->states.numbers);
     free(journal->directory);
     journal->magic = 0;
     free(journal);

@@ -53,7 +53,7 @@ enum status journal_open(struct journal **journal, const struct journal_settings
 /* Whether journal_open could succeed, as far as can be seen without touching anything. STATUS_USAGE: not a directory;
  * STATUS_SYSTEM: it may not be written to. Any thread. */
 enum status journal_rehearse(const char *directory, struct error *error) MUST_USE;
-/* Starts the writer. */
+/* Starts the writer. Of stored queues that have messages and that no node has found, the log is told. */
 enum status journal_start(struct journal *journal, struct error *error) MUST_USE;
 /* After the durable thread's end, and before its nodes are closed: cuts a last time, puts all of it on the disk, joins
  * the writer. The counts stay. A disk that is full gets some seconds, then STATUS_SYSTEM says what was not kept; so
@@ -80,6 +80,13 @@ void journal_join(struct journal *journal, const struct journal_member *member);
 
 /* For recovery, while nodes are opened: the store itself, not to be kept. */
 struct store *journal_store(struct journal *journal);
+
+/* The same: a node finds, or makes, the stored queue or state of this name (store_find_queue, store_find_state). It is
+ * that node's alone then: STATUS_USAGE if another one has found it. */
+enum status journal_find_queue(struct journal *journal, const char *name, struct store_queue *found,
+                               struct error *error) MUST_USE;
+enum status journal_find_state(struct journal *journal, const char *name, uint32_t *state,
+                               struct error *error) MUST_USE;
 
 /* ---- the open batch ---- */
 

@@ -14,6 +14,12 @@
 #include "engine/journal.h"
 #include "engine/journal_batch.h"
 
+/* Numbers that the store has given, in the order in which nodes found them. */
+struct journal_finds {
+    uint32_t *numbers;
+    size_t count;
+};
+
 enum journal_end {
     JOURNAL_GOES_ON,
     JOURNAL_ENDS, /* the writer keeps what is in the slot and `last`, puts all on the disk, and ends */
@@ -31,6 +37,8 @@ struct journal {
     pthread_t thread;
     bool started;
     bool finished;
+    struct journal_finds queues; /* before the start */
+    struct journal_finds states;
 
     /* The durable thread's. */
     struct store *reader; /* NULL until journal_read */

@@ -338,7 +338,7 @@ static enum status feeder_open(struct node *node, struct error *error)
     }
     for (size_t i = 0; i < node->output_count; i++) {
         feeder->outlet_count = i + 1;
-        enum status status = outlet_open(&feeder->outlets[i], node, &node->outputs[i], error);
+        enum status status = outlet_open(&feeder->outlets[i], node, &node->outputs[i], NULL, error);
         if (status != STATUS_OK)
             return status;
     }

@@ -40,6 +40,8 @@ static const struct option worker_options[] = {
      .help = "for --order key: symbol, fix:TAG or json:FIELD"},
     {"delay", OPTION_SECONDS, WORKER(delay_ns), "0.000001", 0, 3600, .value_name = "SECONDS",
      .help = "wait before asking an empty queue again (not between nodes of one launch)"},
+    {"lease-time", OPTION_SECONDS, WORKER(lease_ns), "5", 0.1, 86400, .value_name = "SECONDS",
+     .help = "how long a queue elsewhere hides a message before it gives it to another (extended while it is in use)"},
     {"route", OPTION_CHOICE, WORKER(route), "choice", .choices = route_choices, .value_name = "HOW",
      .help = "which output: the function's choice, or another way"},
     {"seed", OPTION_COUNT, WORKER(seed), "1", 0, 18446744073709551615.0, .value_name = "NUMBER",
@@ -69,12 +71,15 @@ static const struct counter worker_counters[] = {
     [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
+    [WORKER_GIVEN_BACK] = {"given_back", "leased messages that the function refused, given back to their queue", false},
+    [WORKER_DONE_BEFORE] = {"done_before", "messages that were delivered again and not done again", false},
+    [WORKER_WITHOUT_LEASES] = {"without_leases", "input queues that know no leases, and are asked with GET", false},
     [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
     [WORKER_FILTERED] = {"filtered", "messages for which the function returned nothing", false},
     [WORKER_MULTIPLIED] = {"multiplied", "results beyond the first of a message, or of one that the function refused",
                            false},
     [WORKER_RETRIED] = {"retried", "calls again with a message that the function had refused", false},
-    [WORKER_GIVEN_BACK] = {"given_back", "messages that the function refused, given back to their queue", false},
+    [WORKER_RECOVERED] = {"recovered", "results and dead letters that the start found in an outbox", false},
     {0},
 };
 
@@ -224,14 +229,25 @@ static enum status open_inputs(struct worker *worker, struct error *error)
         input->edge = node->inputs[i].edge;
         worker->has_remote_input = worker->has_remote_input || input->edge == NULL;
         worker->input_count = i + 1;
-        enum status status = input->edge != NULL
-                                 ? STATUS_OK
+        enum status status = input->edge != NULL ? STATUS_OK
+                             : worker->config->guarantee != GUARANTEE_AT_MOST_ONCE
+                                 ? worker_leases_open_input(worker, input, node->inputs[i].address, error)
                                  : remote_get_open(&input->remote, node, node->inputs[i].address,
                                                    worker->config->delay_ns, worker->config->message_bytes_max, error);
         if (status != STATUS_OK)
             return status;
     }
     return STATUS_OK;
+}
+
+static enum status open_outlet(struct worker *worker, size_t index, struct error *error)
+{
+    const struct port *port = &worker->node->outputs[index];
+    char name[STORE_NAME_BYTES_MAX + 1];
+    bool boxed;
+    enum status status = worker_durable_outbox_name(worker, port, name, &boxed, error);
+    return status == STATUS_OK ? outlet_open(&worker->outlets[index], worker->node, port, boxed ? name : NULL, error)
+                               : status;
 }
 
 static enum status open_outputs(struct worker *worker, struct error *error)
@@ -241,12 +257,13 @@ static enum status open_outputs(struct worker *worker, struct error *error)
     CHECK(worker->outlets != NULL);
     for (size_t i = 0; i < node->output_count; i++) {
         worker->outlet_count = i + 1;
-        enum status status = outlet_open(&worker->outlets[i], node, &node->outputs[i], error);
+        enum status status = open_outlet(worker, i, error);
         if (status != STATUS_OK)
             return status;
     }
     worker->output_count = worker->config->output_address.count;
     worker_join_refusals(worker);
+    worker_open_ledger(worker);
     bool first_only = worker->output_count == 1 || (worker->output_count > 1 && worker->config->route == ROUTE_CHOICE);
     if ((worker->function->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 && first_only)
         worker->pass_edge = outlet_edge(worker->outlets[0]);
@@ -268,9 +285,11 @@ static enum status worker_open(struct node *node, struct error *error)
         status = open_inputs(worker, error);
     if (status == STATUS_OK)
         status = open_outputs(worker, error);
-    if (status == STATUS_OK)
-        worker_durable_join(worker);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    worker_leases_open(worker);
+    worker_durable_join(worker);
+    return STATUS_OK;
 }
 
 /* ---- step ---- */
@@ -362,8 +381,26 @@ static unsigned apply_group(struct worker *worker, struct worker_input *input, i
 }
 
 /* A bounded batch from one input. *now_ns goes on with the clock. */
+static unsigned take_leased(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
+{
+    unsigned taken = 0;
+    int64_t end_ns = *now_ns + step_ns;
+    bool applied;
+    worker->call.time_ns = *now_ns;
+    while (taken < count_max && *now_ns < end_ns && outputs_have_room(worker) &&
+           worker_leases_take(worker, input, &applied)) {
+        if (applied)
+            record_handled(worker, 1, now_ns);
+        worker->call.time_ns = *now_ns;
+        taken++;
+    }
+    return taken;
+}
+
 static unsigned take(struct worker *worker, struct worker_input *input, unsigned count_max, int64_t *now_ns)
 {
+    if (input->lease != NULL)
+        return take_leased(worker, input, count_max, now_ns);
     unsigned taken = 0;
     int64_t end_ns = *now_ns + step_ns;
     while (taken < count_max && *now_ns < end_ns) {
@@ -394,11 +431,15 @@ static int64_t ask_remote_inputs(struct worker *worker, enum stop_phase phase, i
     int64_t when_ns = CLOCK_NEVER_NS;
     bool room = outputs_have_room(worker);
     for (size_t i = 0; i < worker->input_count; i++) {
-        struct remote_get *remote = worker->inputs[i].remote;
-        if (remote == NULL)
+        struct worker_input *input = &worker->inputs[i];
+        if (input->edge != NULL)
             continue;
-        bool wanted = phase == STOP_NOT && room && remote_get_arrived_count(remote) < REMOTE_GET_WINDOW;
-        int64_t input_ns = remote_get_step(remote, wanted, now_ns);
+        bool wanted = phase == STOP_NOT && room;
+        int64_t input_ns =
+            input->lease != NULL
+                ? worker_leases_step(worker, input, wanted, now_ns)
+                : remote_get_step(input->remote, wanted && remote_get_arrived_count(input->remote) < REMOTE_GET_WINDOW,
+                                  now_ns);
         when_ns = input_ns < when_ns ? input_ns : when_ns;
     }
     return when_ns;
@@ -431,6 +472,12 @@ static void show_counts(struct worker *worker)
     uint64_t errors = 0;
     for (size_t i = 0; i < worker->input_count; i++) {
         const struct remote_get *remote = worker->inputs[i].remote;
+        if (worker->inputs[i].lease != NULL) {
+            struct remote_lease_counts counts = remote_lease_counts(worker->inputs[i].lease);
+            queued += remote_lease_arrived_count(worker->inputs[i].lease);
+            timeouts += counts.timeout_count;
+            errors += counts.error_count;
+        }
         if (remote == NULL)
             continue;
         queued += remote_get_arrived_count(remote);
@@ -454,6 +501,9 @@ static bool inputs_ended(struct worker *worker, enum stop_phase phase, int64_t n
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
         if (input->edge != NULL && !edge_has_ended(input->edge))
+            return false;
+        if (input->lease != NULL &&
+            (phase == STOP_NOT || worker_leases_are_due(worker, input, now_ns - worker->stop_ns < last_answer_ns)))
             return false;
         if (input->remote == NULL)
             continue;
@@ -480,7 +530,10 @@ static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_n
     }
     if (!worker->outputs_ended)
         worker->outputs_ended = node_end_outputs(node);
-    node->done = worker->outputs_ended && outlets_counts(worker->outlets, worker->outlet_count).held_count == 0;
+    struct outlet_counts counts = outlets_counts(worker->outlets, worker->outlet_count);
+    /* What is in the store is waited for as well, but not for long: it is there at the next start. */
+    bool waited = phase != STOP_NOT && now_ns - worker->stop_ns >= last_answer_ns;
+    node->done = worker->outputs_ended && counts.held_count == (waited ? counts.kept_count : 0);
 }
 
 static size_t worker_step(struct node *node, int64_t now_ns)
@@ -495,6 +548,7 @@ static size_t worker_step(struct node *node, int64_t now_ns)
     bool may_take = phase != STOP_ABANDON && worker_durable_may_take(worker);
     size_t taken = may_take ? take_inputs(worker, now_ns) : 0;
     settle_inputs(worker);
+    worker_leases_settle(worker);
     int64_t flushed_ns = flush_outputs(worker, now_ns);
     node->deadline_ns = asked_ns < flushed_ns ? asked_ns : flushed_ns;
     show_counts(worker);
@@ -510,6 +564,7 @@ static void worker_close(struct node *node)
         worker_tell_unlogged(worker);
     for (size_t i = 0; i < worker->input_count; i++)
         remote_get_close(&worker->inputs[i].remote);
+    worker_leases_close(worker);
     for (size_t i = 0; i < worker->outlet_count; i++)
         outlet_close(&worker->outlets[i]);
     free(worker->inputs);

@@ -23,6 +23,7 @@ struct worker_config {
     unsigned order;     /* enum worker_order */
     const char *order_key;
     int64_t delay_ns;
+    int64_t lease_ns;
     unsigned route; /* enum worker_route */
     uint64_t seed;
     uint64_t replica_count;

@@ -1,5 +1,7 @@
 #include "nodes/worker_private.h"
 
+#include <stdio.h>
+
 #include "engine/journal.h"
 #include "engine/topology_spec.h"
 
@@ -9,15 +11,36 @@ bool worker_is_durable(const struct node_spec *node, const struct topology_spec 
     return spec->launch.store != NULL && config->guarantee != GUARANTEE_AT_MOST_ONCE;
 }
 
+static bool is_kept(const struct worker *worker)
+{
+    return worker->node->durable && worker->node->journal != NULL;
+}
+
+enum status worker_durable_outbox_name(const struct worker *worker, const struct port *port, char *name, bool *boxed,
+                                       struct error *error)
+{
+    char own[STORE_NAME_BYTES_MAX + 1];
+    *boxed = is_kept(worker) && port->edge == NULL;
+    if (!*boxed)
+        return STATUS_OK;
+    enum status status = worker_kept_state_name(worker->node, own, error);
+    if (status != STATUS_OK)
+        return status;
+    int length = snprintf(name, STORE_NAME_BYTES_MAX + 1, "outbox %s of %s", port->address->text, own);
+    return length <= STORE_NAME_BYTES_MAX
+               ? STATUS_OK
+               : error_set(error, STATUS_USAGE, "the store needs a shorter name for it; give it a short --vuid");
+}
+
 static bool leads_to_durable(const struct port *port)
 {
     return port->edge != NULL && port->peer != NULL && port->peer->durable;
 }
 
 /*
- * What it emitted to durable queues of the launch is with them, and what goes out by other ways has left: a message is
- * settled at the cut, and must not be while its outputs are only here. A ring to a node that is not durable is left at
- * once; what is on it lives as long as that node's own messages do.
+ * What it emitted to durable queues of the launch is with them: a message is settled at the cut, and must not be while
+ * its outputs are only here. What goes out of the launch is in an outbox, in the batch. A ring to a node that is not
+ * durable is left at once; what is on it lives as long as that node's own messages do.
  */
 static bool is_clean(void *context)
 {
@@ -26,12 +49,12 @@ static bool is_clean(void *context)
     for (size_t i = 0; i < node->output_count; i++)
         if (leads_to_durable(&node->outputs[i]) && edge_in_flight(node->outputs[i].edge) > 0)
             return false;
-    return outlets_counts(worker->outlets, worker->outlet_count).held_count == 0;
+    return true;
 }
 
 void worker_durable_join(struct worker *worker)
 {
-    if (!worker->node->durable || worker->node->journal == NULL)
+    if (!is_kept(worker))
         return;
     struct journal_member member = {.is_clean = is_clean, .context = worker};
     journal_join(worker->node->journal, &member);
@@ -40,7 +63,7 @@ void worker_durable_join(struct worker *worker)
 bool worker_durable_may_take(const struct worker *worker)
 {
     const struct node *node = worker->node;
-    if (!node->durable || node->journal == NULL)
+    if (!is_kept(worker))
         return true;
     if (journal_is_cutting(node->journal))
         return false;

@@ -80,5 +80,5 @@ enum status worker_kept_state_open(struct worker_kept_state *kept, struct journa
 {
     kept->journal = journal;
     *keeper = (struct worker_state_keeper){.read = read_pairs, .put = put, .remove = take_away, .context = kept};
-    return store_find_state(journal_store(journal), name, &kept->number, error);
+    return journal_find_state(journal, name, &kept->number, error);
 }

@@ -10,8 +10,10 @@
 
 #include "engine/node.h"
 #include "engine/random.h"
+#include "nodes/links/inbox.h"
 #include "nodes/links/outlet.h"
 #include "nodes/links/remote_get.h"
+#include "nodes/links/remote_lease.h"
 #include "nodes/text/json_text.h"
 #include "nodes/worker_config.h"
 #include "nodes/worker_kept_state.h"
@@ -26,11 +28,14 @@ enum worker_counter {
     WORKER_RESENT,
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
+    WORKER_GIVEN_BACK,
+    WORKER_DONE_BEFORE,
+    WORKER_WITHOUT_LEASES,
     WORKER_WEAKER_LINKS,
     WORKER_FILTERED,
     WORKER_MULTIPLIED,
     WORKER_RETRIED,
-    WORKER_GIVEN_BACK,
+    WORKER_RECOVERED,
     WORKER_COUNTER_COUNT,
 };
 
@@ -47,13 +52,30 @@ struct millrace_call {
 };
 
 struct worker_input {
-    struct edge *edge; /* one of the two */
+    struct edge *edge; /* one of the three */
     struct remote_get *remote;
+    struct remote_lease *lease;
+    struct inbox *inbox; /* beside a lease: of an exactly-once worker */
+    const struct address *address;
     /* What becomes of a message that the function refused; worker_join_refusals. */
     bool gives_back;              /* it is on lease: its queue is told, and delivers it again */
     uint64_t deliveries_max;      /* else: how often the function sees it */
     struct outlet *dead_letter;   /* then: where it goes; NULL: it is dropped */
     const struct node *letter_of; /* the queue that has this dead-letter queue; NULL: the worker has it */
+};
+
+/* A leased message that was handled and is not acknowledged. */
+struct worker_debt {
+    struct worker_input *input;
+    uint64_t number;
+    uint64_t ticket; /* with a store: of the batch that has what came of it */
+};
+
+/* In the order in which they were handled. */
+struct worker_debts {
+    struct worker_debt *items; /* a circular array */
+    uint64_t *marks;           /* of each, without a store: what each outlet had emitted behind it */
+    size_t capacity, first, count;
 };
 
 /* What a worker that promises more than at most once takes for --max-deliveries where it cannot know the queue's. */
@@ -74,6 +96,7 @@ struct worker {
     size_t input_count;
     size_t next_input;
     bool has_remote_input;
+    struct worker_debts debts;
     struct outlet **outlets; /* the outputs, then the dead-letter queues */
     size_t outlet_count;
     size_t output_count;
@@ -97,12 +120,16 @@ struct worker {
 /*
  * The ledger: what has become of the messages that came in. Exact when a step ends:
  *
- *   in + multiplied = out + filtered + dropped (by cause) + dead_letters + given_back + what the outlets hold
+ *   in + multiplied + recovered = out + filtered + dropped (by cause) + dead_letters + given_back + held by outlets
  *
  * A message that emitted nothing and did not fail is filtered; each output beyond its first is one that was multiplied,
  * and so is each that a failed message emitted, which itself is dropped or a dead letter. A result without an output is
- * an output that was dropped. Only that a bare datagram was lost may come to light when it has been counted as out.
+ * an output that was dropped. Recovered is what the start found in outboxes. Only that a bare datagram was lost may
+ * come to light when it has been counted as out.
  */
+/* When the outlets are open. */
+void worker_open_ledger(struct worker *worker);
+/* A step ends with it. */
 void worker_show_ledger(struct worker *worker);
 
 /* Calls the function once; what it emits goes to the outlets. False: it refused the message, for the reason call.why;
@@ -129,7 +156,7 @@ static inline void worker_apply(struct worker *worker, const struct worker_input
 }
 
 /* After worker_apply for an input that gives back: why the message is to go back to its queue (valid until the next
- * worker_apply), or NULL: it is done with. It was not logged, and counts as given_back. */
+ * worker_apply), or NULL: it is done with. It counts as given_back. */
 const char *worker_take_refusal(struct worker *worker);
 
 /* The node type's complete: a worker that promises more than at most once, and has no --dead-letter, gets those of the
@@ -146,6 +173,29 @@ enum status worker_open_function(struct worker *worker, const struct millrace_va
 /* Says how many errors of the last second were not logged. */
 void worker_tell_unlogged(struct worker *worker);
 
+/* ---- worker_leases.c: inputs from queues elsewhere, of a worker that promises ---- */
+
+enum status worker_leases_open_input(struct worker *worker, struct worker_input *input, const struct address *address,
+                                     struct error *error) MUST_USE;
+/* When all inputs and outlets are open. */
+void worker_leases_open(struct worker *worker);
+void worker_leases_close(struct worker *worker);
+
+/* Asks for more, acknowledges, extends. Returns when it wants to be called next. The input may have become a plain one,
+ * if the queue knows no leases. */
+int64_t worker_leases_step(struct worker *worker, struct worker_input *input, bool wanted, int64_t now_ns);
+
+/* Handles the input's next message. False: there is none. *applied: it was not done before. */
+bool worker_leases_take(struct worker *worker, struct worker_input *input, bool *applied);
+
+/* At a stop: whether something may still come of it: an answer, if it is waited for, a message, an acknowledgement. */
+bool worker_leases_are_due(const struct worker *worker, const struct worker_input *input, bool answers_awaited);
+
+/* Acknowledges what may be. */
+void worker_leases_settle(struct worker *worker);
+
+/* ---- worker_durable.c ---- */
+
 /*
  * A durable worker: one that promises more than at most once, in a launch with a store. It lives on the durable thread
  * (journal.h) between the queues whose messages it takes and those that take its outputs. It keeps nothing itself: at a
@@ -155,6 +205,10 @@ void worker_tell_unlogged(struct worker *worker);
 
 /* The node type's is_durable. */
 bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec);
+
+/* The name of the stored queue that is the outbox of an output; *boxed false: it needs none. */
+enum status worker_durable_outbox_name(const struct worker *worker, const struct port *port, char *name, bool *boxed,
+                                       struct error *error) MUST_USE;
 
 /* Joins the journal, if the worker is durable. When its outlets are open. */
 void worker_durable_join(struct worker *worker);

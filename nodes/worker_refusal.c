@@ -78,6 +78,7 @@ void worker_refuse(struct worker *worker, const struct worker_input *input, cons
     struct refused refused = {.text = text, .length = length, .deliveries = 1, .first_wall_ns = clock_wall_ns()};
     if (input->gives_back && !worker->call.changed) {
         worker->gave_back = true;
+        log_error(worker, text, length);
         stats_count(worker->node->stats, WORKER_GIVEN_BACK);
         return;
     }
@@ -159,6 +160,7 @@ void worker_join_refusals(struct worker *worker)
         struct worker_input *input = &worker->inputs[i];
         const struct node *peer = input->edge != NULL ? worker->node->inputs[i].peer : NULL;
         const struct queue_config *queue = peer != NULL && peer->type == &queue_type ? peer->config : NULL;
+        input->gives_back = input->lease != NULL;
         input->deliveries_max = !promises ? 1 : queue != NULL ? queue->deliveries_max : WORKER_DELIVERIES_MAX;
         if (!config->letters_of_queues && config->dead_letter.count > 0) {
             input->dead_letter = worker->outlets[worker->output_count];

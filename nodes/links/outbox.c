@@ -49,7 +49,7 @@ static enum status recover(struct outbox *outbox, const char *name, struct error
 {
     struct store *store = journal_store(outbox->journal);
     struct store_queue found;
-    enum status status = store_find_queue(store, name, &found, error);
+    enum status status = journal_find_queue(outbox->journal, name, &found, error);
     if (status != STATUS_OK)
         return status;
     outbox->queue = found.queue;

@@ -11,12 +11,14 @@ struct outlet;
 
 struct outlet_counts {
     uint64_t held_count;        /* emitted and not yet on their way; 0 for rings: they are in flight on the edge */
+    uint64_t kept_count;        /* ... of these, in the store: there after a restart */
     uint64_t lost_count;        /* certainly not delivered: refused by the system or the queue, or too long for UDP */
     uint64_t unconfirmed_count; /* PUTs whose answer did not come */
     uint64_t resent_count;      /* PUTs that found the queue full and went again */
 };
 
-enum status outlet_open(struct outlet **outlet, struct node *node, const struct port *port,
+/* `outbox_name` not NULL: what goes out of the launch is kept in the store, under that name, until it was taken. */
+enum status outlet_open(struct outlet **outlet, struct node *node, const struct port *port, const char *outbox_name,
                         struct error *error) MUST_USE;
 void outlet_close(struct outlet **outlet);
 
@@ -28,6 +30,12 @@ struct edge *outlet_edge(const struct outlet *outlet);
 
 /* Takes a copy, with or without room. */
 void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64_t time_ns);
+
+/* What was ever emitted to somewhere outside the launch, and how much of it, in that order, its receiver has taken: the
+ * system, what goes bare; a queue elsewhere, what it has answered for. What is lost counts as taken. A ring takes at
+ * once, and both are 0. */
+uint64_t outlet_emitted_count(const struct outlet *outlet);
+uint64_t outlet_taken_count(const struct outlet *outlet);
 
 /* Sends on what was emitted. A step ends with it. Returns when it wants to be called again (CLOCK_NEVER_NS: when
  * something happens). */

@@ -1,5 +1,6 @@
 #include "nodes/links/queue_command.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "engine/check.h"
@@ -80,6 +81,56 @@ static struct queue_command parse_lease(const char *rest, size_t rest_length, bo
     return command;
 }
 
+static bool is_hex(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!isxdigit((unsigned char)text[i]))
+            return false;
+    return true;
+}
+
+const void *queue_next_id(struct queue_command *command, size_t *id_length)
+{
+    if (command->message_length == 0)
+        return NULL;
+    const char *id = command->message;
+    const char *comma = memchr(id, ',', command->message_length);
+    *id_length = comma != NULL ? (size_t)(comma - id) : command->message_length;
+    size_t passed = *id_length + (comma != NULL ? 1 : 0);
+    command->message = id + passed;
+    command->message_length -= passed;
+    return id;
+}
+
+static bool are_ids(struct queue_command command)
+{
+    const char *text = command.message;
+    size_t length = command.message_length;
+    if (length == 0 || text[length - 1] == ',' || memchr(text, ':', length) != NULL)
+        return false;
+    size_t id_length = 0;
+    size_t count = 0;
+    while (count <= QUEUE_SEEN_IDS_MAX && queue_next_id(&command, &id_length) != NULL && id_length > 0 &&
+           id_length <= QUEUE_ID_BYTES_MAX)
+        count++;
+    return command.message_length == 0 && id_length > 0 && id_length <= QUEUE_ID_BYTES_MAX &&
+           count <= QUEUE_SEEN_IDS_MAX;
+}
+
+static struct queue_command parse_seen(const char *rest, size_t rest_length)
+{
+    struct part nonce = next_part(&rest, &rest_length);
+    struct queue_command command = {.verb = QUEUE_SEEN,
+                                    .message = rest,
+                                    .message_length = rest_length,
+                                    .name = nonce.text,
+                                    .name_length = nonce.length};
+    if (nonce.length == 0 || nonce.length > QUEUE_NONCE_BYTES_MAX || !is_hex(nonce.text, nonce.length) ||
+        !are_ids(command))
+        command.verb = QUEUE_MALFORMED;
+    return command;
+}
+
 static struct queue_command parse_others(const char *rest, size_t rest_length)
 {
     static const struct {
@@ -92,6 +143,8 @@ static struct queue_command parse_others(const char *rest, size_t rest_length)
             return parse_named(named[i].verb, rest, rest_length);
     if (verb_is(verb.text, verb.length, "LEASE"))
         return parse_lease(rest, rest_length, verb.has_more);
+    if (verb_is(verb.text, verb.length, "SEEN"))
+        return parse_seen(rest, rest_length);
     if (verb_is(verb.text, verb.length, "PUT"))
         return (struct queue_command){.verb = QUEUE_PUT, .message = ""};
     if (verb_is(verb.text, verb.length, "GET"))
@@ -189,6 +242,16 @@ size_t queue_answer_lease_head(char *text, const void *lease, size_t lease_lengt
     return append(text, length, ":");
 }
 
+size_t queue_answer_seen(char *text, const void *nonce, size_t nonce_length, const bool *seen, size_t count)
+{
+    CHECK(nonce_length <= QUEUE_NONCE_BYTES_MAX && count <= QUEUE_SEEN_IDS_MAX);
+    memcpy(text, nonce, nonce_length);
+    size_t length = append(text, nonce_length, ":");
+    for (size_t i = 0; i < count; i++)
+        text[length++] = seen[i] ? '1' : '0';
+    return length;
+}
+
 size_t queue_answer_too_long(char *text, size_t message_length, uint64_t limit)
 {
     size_t length = append_number(text, append(text, 0, error_message_of), message_length);
@@ -198,6 +261,58 @@ size_t queue_answer_too_long(char *text, size_t message_length, uint64_t limit)
 size_t queue_answer_needs_tcp(char *text, size_t message_length)
 {
     return append(text, append_number(text, append(text, 0, error_message_of), message_length), needs_tcp_end);
+}
+
+/* Reads digits and moves *at behind them. False: there are none, or too many. */
+static bool read_number(const char *text, size_t length, size_t *at, uint64_t *number)
+{
+    size_t start = *at;
+    *number = 0;
+    for (; *at < length && text[*at] >= '0' && text[*at] <= '9' && *number <= UINT64_MAX / 16; (*at)++)
+        *number = *number * 10 + (uint64_t)(text[*at] - '0');
+    return *at > start && (*at == length || text[*at] < '0' || text[*at] > '9');
+}
+
+static bool read_word(const char *text, size_t length, size_t *at, const char *word)
+{
+    size_t word_length = strlen(word);
+    if (length - *at < word_length || memcmp(text + *at, word, word_length) != 0)
+        return false;
+    *at += word_length;
+    return true;
+}
+
+bool queue_answer_read_too_long(const void *text, size_t length, uint64_t *bytes, bool *of_frame)
+{
+    uint64_t limit;
+    size_t at = 0;
+    if (!read_word(text, length, &at, error_message_of) || !read_number(text, length, &at, bytes) ||
+        !read_word(text, length, &at, too_long_middle) || !read_number(text, length, &at, &limit))
+        return false;
+    *of_frame = read_word(text, length, &at, " bytes"); /* net/tcp_input.c's own words */
+    return at == length;
+}
+
+bool queue_answer_read_seen(const void *text, size_t length, uint64_t *nonce, const char **digits, size_t *count)
+{
+    const char *bytes = text;
+    size_t at = 0;
+    *nonce = 0;
+    for (; at < length && at < QUEUE_NONCE_BYTES_MAX && isxdigit((unsigned char)bytes[at]); at++)
+        *nonce = *nonce << 4 | (uint64_t)(bytes[at] <= '9' ? bytes[at] - '0' : (bytes[at] | 0x20) - 'a' + 10);
+    if (at == 0 || !read_word(bytes, length, &at, ":") || at == length || length - at > QUEUE_SEEN_IDS_MAX)
+        return false;
+    *digits = bytes + at;
+    *count = length - at;
+    for (size_t i = 0; i < *count; i++)
+        if ((*digits)[i] != '0' && (*digits)[i] != '1')
+            return false;
+    return true;
+}
+
+bool queue_answer_is_unknown(const void *text, size_t length)
+{
+    return verb_is(text, length, error_unknown);
 }
 
 /* "ERR message of <digits>" and then exactly `end`. */

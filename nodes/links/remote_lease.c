@@ -8,6 +8,7 @@
 #include "engine/clock.h"
 #include "nodes/links/queue_channel.h"
 #include "nodes/links/queue_command.h"
+#include "nodes/queue/lease_token.h"
 
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
 static const int64_t error_delay_ns = 200 * NS_PER_MS;
@@ -342,6 +343,14 @@ int64_t remote_lease_step(struct remote_lease *lease, bool wanted, int64_t now_n
 
 /* ---- for the worker ---- */
 
+static size_t name_length(const struct token *token)
+{
+    struct lease_token read;
+    if (!lease_token_read(token->text, token->length, &read))
+        return token->length;
+    return (size_t)((const char *)memrchr(token->text, '.', token->length) - token->text);
+}
+
 bool remote_lease_take(struct remote_lease *lease, int64_t now_ns, struct remote_lease_message *message)
 {
     struct record *record;
@@ -354,7 +363,12 @@ bool remote_lease_take(struct remote_lease *lease, int64_t now_ns, struct remote
         record->state = RECORD_TAKEN;
         record->order = ++lease->number;
         lease->arrived_count--;
-        *message = (struct remote_lease_message){record->text, record->length, record->deliveries, record->order};
+        *message = (struct remote_lease_message){.text = record->text,
+                                                 .length = record->length,
+                                                 .deliveries = record->deliveries,
+                                                 .number = record->order,
+                                                 .name = record->token.text,
+                                                 .name_length = name_length(&record->token)};
         return true;
     }
     return false;

@@ -40,6 +40,10 @@ struct remote_lease_message {
     uint32_t length;
     uint32_t deliveries; /* this one included */
     uint64_t number;     /* 1, 2, 3... in the order of remote_lease_take */
+    /* The same at each delivery of the message, where the queue is one of ours (their leases end with a dot and the
+     * count of deliveries, see lease_token.h); else the lease. */
+    const char *name;
+    size_t name_length;
 };
 
 /* `lease_ns`: how long a message is hidden; longer use is announced with EXTEND, at half time, by remote_lease_step. */

@@ -8,7 +8,7 @@
  * and a look costs as much as the rest of a command. One that is put and taken within them has waited for 0 ns. */
 static const unsigned trusted_count_max = 16;
 
-/* ---- PUT, PUTID ---- */
+/* ---- PUT, PUTID, SEEN ---- */
 
 static size_t put(struct queue *queue, const struct queue_command *command, char *text, bool *taken)
 {
@@ -91,6 +91,28 @@ static void handle_put_id(struct queue *queue, const struct answer_way *way, con
     }
     remember(queue, command);
     answer_put(queue, way, text, length);
+}
+
+/* Those that are known are told of when they are on the disk, as a repeat of them would be. */
+static void handle_seen(struct queue *queue, const struct answer_way *way, struct queue_command command)
+{
+    bool seen[QUEUE_SEEN_IDS_MAX];
+    bool any = false;
+    size_t count = 0;
+    const void *id;
+    size_t id_length;
+    while ((id = queue_next_id(&command, &id_length)) != NULL) {
+        uint32_t known_bytes;
+        seen[count] = queue->ids != NULL && recent_ids_find(queue->ids, id, id_length, queue->now_ns, &known_bytes);
+        any = any || seen[count];
+        count++;
+    }
+    char text[QUEUE_ANSWER_BYTES];
+    size_t length = queue_answer_seen(text, command.name, command.name_length, seen, count);
+    if (any)
+        answer_put(queue, way, text, length);
+    else
+        answer_now(queue, way, text, length, NULL, 0);
 }
 
 /* ---- GET ---- */
@@ -218,6 +240,9 @@ static void handle_parsed(struct queue *queue, const struct answer_way *way, con
         break;
     case QUEUE_PUTID:
         handle_put_id(queue, way, command);
+        break;
+    case QUEUE_SEEN:
+        handle_seen(queue, way, *command);
         break;
     case QUEUE_LEASE:
         leasing_lease(queue, command, way);

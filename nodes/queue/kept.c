@@ -337,6 +337,15 @@ uint64_t kept_step(struct queue *queue)
 
 /* ---- open and close ---- */
 
+/* The same in each life of the queue, another for each queue: the store's identity is random. */
+static uint32_t epoch_of(const struct kept *kept)
+{
+    uint32_t epoch = kept->queue;
+    for (const char *digit = store_identity(journal_store(kept->journal)); *digit != '\0'; digit++)
+        epoch = epoch * 31 + (unsigned char)*digit;
+    return epoch;
+}
+
 static bool take_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
 {
     struct reading *reading = context;
@@ -390,10 +399,14 @@ static bool forget_one(void *context, const struct store_message *message)
 }
 
 /* What an earlier life of a queue in memory has left. */
-static enum status forget(struct kept *kept, const struct store_queue *found, struct error *error)
+static enum status forget(struct queue *queue, const struct store_queue *found, struct error *error)
 {
+    struct kept *kept = &queue->kept;
     if (found->message_count == 0)
         return STATUS_OK;
+    log_line(queue->node->log, LOG_WARN,
+             "%llu messages that an earlier life has left in the store are dropped: --durability is memory",
+             (unsigned long long)found->message_count);
     if (found->message_count < found->next_sequence - found->settled_below) /* some of them were settled already */
         return store_read_messages(journal_store(kept->journal), kept->queue, found->settled_below, UINT64_MAX,
                                    forget_one, kept, error);
@@ -419,17 +432,18 @@ enum status kept_open(struct queue *queue, struct error *error)
     queue->dispatch.handed = kept_handed;
     queue->dispatch.context = queue;
     struct store_queue found;
-    enum status status = store_find_queue(journal_store(kept->journal), queue_stored_name(node), &found, error);
+    enum status status = journal_find_queue(kept->journal, queue_stored_name(node), &found, error);
     if (status != STATUS_OK)
         return status;
     kept->queue = found.queue;
+    kept->epoch = epoch_of(kept);
     kept->next_sequence = found.next_sequence;
     kept->kept_next = found.next_sequence;
     if (kept->persists)
         queue->resident_next = found.next_sequence;
     struct journal_member member = {.is_clean = is_clean, .cut = cut, .context = queue};
     journal_join(kept->journal, &member);
-    return kept->persists ? recover(queue, &found, error) : forget(kept, &found, error);
+    return kept->persists ? recover(queue, &found, error) : forget(queue, &found, error);
 }
 
 void kept_close(struct queue *queue)

@@ -16,8 +16,12 @@ enum status leasing_open(struct queue *queue, struct error *error)
 {
     if (queue->leases != NULL)
         return STATUS_OK;
-    uint32_t epoch;
-    if (getrandom(&epoch, sizeof epoch, 0) != (ssize_t)sizeof epoch)
+    uint32_t epoch = 0;
+    /* A message that is kept has the same name in each life of the queue: who has done it knows it again. A token of an
+     * earlier life may then be one of this life too; it is for the same message, and what it says is true of it. */
+    if (queue->kept.persists)
+        epoch = queue->kept.epoch;
+    else if (getrandom(&epoch, sizeof epoch, 0) != (ssize_t)sizeof epoch)
         return error_set(error, STATUS_SYSTEM, "the system gives no random bytes");
     return leases_open(&queue->leases, epoch, error);
 }

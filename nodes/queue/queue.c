@@ -330,7 +330,7 @@ static enum status open_dead_letter(struct queue *queue, struct error *error)
     const struct node *node = queue->node;
     for (size_t i = 0; i < node->output_count; i++)
         if (node->outputs[i].address != NULL && queue->dead_letter == NULL) {
-            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], error);
+            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], NULL, error);
             if (status != STATUS_OK)
                 return status;
         }
@@ -360,10 +360,11 @@ static enum status queue_open(struct node *node, struct error *error)
                                          .stream_closed = answers_stream_closed,
                                          .refused = connections_refused,
                                          .context = queue};
-    uint64_t head_bytes_max = strlen("PUTID::") + QUEUE_ID_BYTES_MAX;
-    return listener_open(&queue->listener, node, &queue->config->address,
-                         queue->config->message_bytes_max + head_bytes_max, queue->config->connection_count_max,
-                         &handlers, error);
+    uint64_t frame_bytes_max = queue->config->message_bytes_max + strlen("PUTID::") + QUEUE_ID_BYTES_MAX;
+    if (frame_bytes_max < QUEUE_SEEN_BYTES_MAX)
+        frame_bytes_max = QUEUE_SEEN_BYTES_MAX;
+    return listener_open(&queue->listener, node, &queue->config->address, frame_bytes_max,
+                         queue->config->connection_count_max, &handlers, error);
 }
 
 /* What only some queues need; nothing of it costs the others more than a look at a few words. */

@@ -82,6 +82,7 @@ struct kept_mark {
 struct kept {
     struct journal *journal; /* NULL: the queue keeps nothing there */
     uint32_t queue;          /* its number there */
+    uint32_t epoch;          /* for the tokens of its leases, if it persists */
     bool persists;           /* every message is there from when it is taken; else only what is beyond */
     bool sync;               /* nobody outside sees what is not on the disk */
     /* Of the store's own numbering. With `persists` it is the queue's. */

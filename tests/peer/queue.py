@@ -121,7 +121,7 @@ class Queue(Service):
                 return self._stats()
             if verb == b"LEASE":
                 return self._lease(rest if colon else None)
-            named = {b"PUTID": self._put_id, b"ACK": self._ack,
+            named = {b"PUTID": self._put_id, b"SEEN": self._seen, b"ACK": self._ack,
                      b"NACK": self._nack, b"EXTEND": self._extend}.get(verb)
             if named:
                 return named(*rest.partition(b":"))
@@ -215,6 +215,13 @@ class Queue(Service):
         if not reply.startswith(b"ERR"):
             self.ids[name] = reply
         return reply
+
+    def _seen(self, nonce, colon, ids):
+        ids = ids.split(b",")
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,16}", nonce) or len(ids) > 64 or \
+                not all(1 <= len(name) <= 64 and b":" not in name for name in ids):
+            return b"ERR malformed command"
+        return nonce + colon + b"".join(b"01"[name in self.ids:][:1] for name in ids)
 
     def _stats(self):
         return lhhttt.to_bytes(json.dumps({

@@ -154,12 +154,15 @@ class QueueTest(unittest.TestCase):
             self.assertEqual(client.get(), b"a:b")
             self.assertEqual(client.ask("PUTID:k:x"), b"PUT 1 bytes")
             self.assertEqual(client.ask(b"PUTID:" + b"k" * 65 + b":x"), b"ERR malformed command")
+            self.assertEqual(client.ask("SEEN:0aF:l,k,i,m"), b"0aF:0110")
+            for wrong in ("SEEN", "SEEN:1", "SEEN:1:", "SEEN::a", "SEEN:g:a", "SEEN:1:a,,b", "SEEN:1:a:b"):
+                self.assertEqual(client.ask(wrong), b"ERR malformed command", wrong)
             self.assertEqual(queue.take_all(), [b"x"])
 
     def test_faithful_knows_no_leases(self):
         with Queue(faithful=True) as queue, UdpClient(queue.address, 0.1) as client:
             client.put("a")
-            for command in ("LEASE", "STATS", "PUTID:i:x", "ACK:x"):
+            for command in ("LEASE", "STATS", "PUTID:i:x", "ACK:x", "SEEN:1:i"):
                 with self.assertRaises(NoAnswer):
                     client.ask(command)
             self.assertEqual(client.get(), b"a")

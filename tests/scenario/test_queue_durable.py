@@ -60,7 +60,8 @@ class QueueDurableTest(Scenario):
         client = self.start(*flags)
         self.assertTrue(self.program.wait_for_line("recovered %d messages" % (count - 1)))
         self.assertEqual(self.stats(client)["recovered"], count - 1)
-        self.assertEqual(client.ask("PUTID:name:again"), b"PUT 10 bytes", "the id is known")
+        self.assertEqual(client.ask("SEEN:1:none,name"), b"1:01", "the id is known")
+        self.assertEqual(client.ask("PUTID:name:again"), b"PUT 10 bytes")
         self.assertEqual(client.ask("LEASE").split(b":")[1:], [b"2", b"1"], "its place and count are kept")
         self.assertEqual(client.get(), b"3")
         self.kill()
@@ -94,6 +95,17 @@ class QueueDurableTest(Scenario):
             client.send("PUT:a", "SIZE", "HELLO", "PUT:bb", "EXTEND:x:1")
             self.assertEqual(
                 [client.receive() for _ in range(5)][::2], [b"PUT 1 bytes", b"ERR unknown command", b"ERR unknown lease"])
+
+    def test_an_id_that_is_seen_is_on_the_disk(self):
+        client = self.start("--durability", "sync")
+        for i in range(20):
+            client.send("PUTID:%d:x" % i)
+            with self.stream() as other:
+                answer = other.ask("SEEN:1:%d" % i)  # whichever comes first, and whichever commit
+            if answer == b"1:1":
+                self.kill()
+                client = self.start("--durability", "sync")
+                self.assertEqual(client.ask("SEEN:2:%d" % i), b"2:1")
 
     def test_async_is_written_soon(self):
         client = self.start("--durability", "async")
@@ -155,6 +167,24 @@ class QueueDurableTest(Scenario):
         result = run_to_end("mq", "--store", self.store, "--address", free_address(), "--durability", "sync")
         self.assertNotEqual(result.status, 0)
         self.assertIn("store", " ".join(result.stderr))
+
+    def test_a_name_in_the_store_is_one_queue_s(self):
+        queue = ("--durability", "sync", "--address")
+        result = run_to_end("run", "--store", self.store, "--vuid", "Q", "--mq", *queue, free_address(),
+                            "--mq", *queue, free_address())
+        self.assertEqual(result.status, 2, result.stderr)
+        self.assertRegex(" ".join(result.stderr), "'Q'.*--vuid")
+
+    def test_what_stays_behind_is_told(self):
+        client = self.start("--durability", "sync")
+        for _ in range(3):
+            client.put("a")
+        self.kill()
+        self.start("--durability", "sync", "--vuid", "OTHER")
+        self.program.wait_for_line("3 messages of the queue 'Q'")
+        self.kill()
+        self.start("--overflow", "spill")
+        self.program.wait_for_line("3 messages .* are dropped: --durability is memory")
 
     def test_a_full_disk_is_back_pressure(self):
         """No answer says that something is kept which is not; when there is room again, all goes on."""

@@ -84,6 +84,23 @@ class QueueLeasesTest(Scenario):
                         "LEASE:", "LEASE:-1", "LEASE:1e3", "ACK", "NACK:", "EXTEND:1.1.1"):
             self.assertEqual(self.ask(command), b"ERR malformed command", command)
 
+    def test_a_queue_says_which_ids_it_has_seen(self):
+        self.start("--dedup-window", "2", "--capacity", "3")
+        self.assertEqual(self.ask("SEEN:1:a,b"), b"1:00")
+        for name in "abcd":
+            self.ask("PUTID:%s:x" % name)
+        for ask in (self.ask, self.stream().ask):
+            self.assertEqual(ask("SEEN:00Af:d,c,b,a"), b"00Af:0110", "d was refused, a is beyond the window")
+            for command in ("SEEN", "SEEN:1", "SEEN:1:", "SEEN::a", "SEEN:1:a,", "SEEN:1:a:b", "SEEN:x:a"):
+                self.assertEqual(ask(command), b"ERR malformed command", command)
+
+    def test_a_stream_takes_the_longest_seen_whatever_its_longest_message(self):
+        self.start("--max-message", "10")
+        ids = ",".join("%064d" % i for i in range(64))
+        client = self.stream()
+        client.ask("PUTID:%064d:x" % 1)
+        self.assertEqual(client.ask("SEEN:%016x:%s" % (1, ids)), b"%016x:01" % 1 + 62 * b"0")
+
     def test_a_long_message_is_leased_over_tcp_only(self):
         self.start()
         client = self.stream()

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +115,61 @@ static void test_ids_and_leases(void **state)
         assert_named(malformed[i], QUEUE_MALFORMED, "", "", 0);
 }
 
+static void assert_seen(const char *ids, size_t expected_count)
+{
+    char text[8192 + 16];
+    int length = snprintf(text, sizeof text, "SEEN:1aF:%s", ids);
+    assert_in_range(length, 0, QUEUE_SEEN_BYTES_MAX);
+    char *copy = exact_copy(text, (size_t)length);
+    struct queue_command command = queue_command_parse(copy, (size_t)length);
+    assert_int_equal(command.verb, QUEUE_SEEN);
+    assert_int_equal(command.name_length, 3);
+    assert_memory_equal(command.name, "1aF", 3);
+    const char *expected = ids;
+    size_t id_length;
+    size_t count = 0;
+    for (const char *id; (id = queue_next_id(&command, &id_length)) != NULL; count++) {
+        assert_int_equal(id_length, strcspn(expected, ","));
+        assert_memory_equal(id, expected, id_length);
+        expected += id_length + 1;
+    }
+    assert_int_equal(count, expected_count);
+    free(copy);
+}
+
+/* `count` ids of `id_length` bytes each. */
+static void write_ids(char *text, size_t count, size_t id_length)
+{
+    for (size_t i = 0; i < count; i++) {
+        memset(text, 'i', id_length);
+        text[id_length] = i + 1 < count ? ',' : '\0';
+        text += id_length + 1;
+    }
+}
+
+static void test_seen(void **state)
+{
+    (void)state;
+    char ids[8192];
+    assert_seen("a", 1);
+    assert_seen("a,bb,a b", 3);
+    write_ids(ids, QUEUE_SEEN_IDS_MAX, QUEUE_ID_BYTES_MAX);
+    assert_seen(ids, QUEUE_SEEN_IDS_MAX);
+    assert_named("SEEN:0123456789abcdef:a", QUEUE_SEEN, "0123456789abcdef", "a", 0);
+    static const char *const malformed[] = {
+        "SEEN",     "SEEN:",     "SEEN:1",    "SEEN:1:",     "SEEN::a",   "SEEN:g:a", "SEEN:01234567890123456:a",
+        "SEEN:1:,", "SEEN:1:a,", "SEEN:1:,a", "SEEN:1:a,,b", "SEEN:1:a:b"};
+    for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++)
+        assert_named(malformed[i], QUEUE_MALFORMED, "", "", 0);
+    char text[8192 + 16];
+    write_ids(ids, QUEUE_SEEN_IDS_MAX + 1, 1);
+    snprintf(text, sizeof text, "SEEN:1:%s", ids);
+    assert_named(text, QUEUE_MALFORMED, "", "", 0);
+    write_ids(ids, 2, QUEUE_ID_BYTES_MAX + 1);
+    snprintf(text, sizeof text, "SEEN:1:%s", ids);
+    assert_named(text, QUEUE_MALFORMED, "", "", 0);
+}
+
 static void test_get_and_size(void **state)
 {
     (void)state;
@@ -175,6 +231,9 @@ static void test_answers(void **state)
     assert_answer(text, queue_answer_needs_tcp(text, 70000), "ERR message of 70000 bytes needs TCP");
     assert_answer(text, queue_answer_too_long(text, 9, 8), "ERR message of 9 bytes is above the limit of 8");
     assert_true(queue_answer_too_long(text, SIZE_MAX, UINT64_MAX) < QUEUE_ANSWER_BYTES);
+    bool seen[QUEUE_SEEN_IDS_MAX] = {true, false, true};
+    assert_answer(text, queue_answer_seen(text, "1F", 2, seen, 3), "1F:101");
+    assert_true(queue_answer_seen(text, "0123456789abcdef", 16, seen, QUEUE_SEEN_IDS_MAX) <= QUEUE_ANSWER_BYTES);
 }
 
 static void test_what_is_an_error(void **state)
@@ -187,6 +246,55 @@ static void test_what_is_an_error(void **state)
     assert_true(queue_answer_is_needs_tcp(text, queue_answer_needs_tcp(text, SIZE_MAX)));
     assert_false(queue_answer_is_needs_tcp(text, queue_answer_full(text)));
     assert_false(queue_answer_is_needs_tcp(text, queue_answer_too_long(text, 9, 8)));
+}
+
+static bool reads_seen(const char *text, uint64_t *nonce, const char **digits, size_t *count)
+{
+    return queue_answer_read_seen(text, strlen(text), nonce, digits, count);
+}
+
+static void test_what_answers_seen(void **state)
+{
+    (void)state;
+    uint64_t nonce;
+    const char *digits;
+    size_t count;
+    assert_true(reads_seen("1aF:101", &nonce, &digits, &count));
+    assert_true(nonce == 0x1af && count == 3);
+    assert_memory_equal(digits, "101", 3);
+    assert_true(reads_seen("fedcba9876543210:0", &nonce, &digits, &count));
+    assert_true(nonce == UINT64_C(0xfedcba9876543210));
+    static const char *const others[] = {
+        "",  ":1", "1", "1:", "1:2", "1:1x", "g:1", "0123456789abcdef0:1", "{}", "PUT 4 bytes", "ERR unknown command",
+        "12"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(reads_seen(others[i], &nonce, &digits, &count));
+    char text[128] = "1:";
+    memset(text + 2, '1', QUEUE_SEEN_IDS_MAX + 1);
+    assert_false(reads_seen(text, &nonce, &digits, &count));
+    assert_false(queue_answer_read_seen(NULL, 0, &nonce, &digits, &count));
+}
+
+static void test_what_says_that_a_message_is_too_long(void **state)
+{
+    (void)state;
+    char text[QUEUE_ANSWER_BYTES];
+    uint64_t bytes;
+    bool of_frame;
+    assert_true(queue_answer_read_too_long(text, queue_answer_too_long(text, 90, 8), &bytes, &of_frame));
+    assert_true(bytes == 90 && !of_frame);
+    static const char of_a_stream[] = "ERR message of 12 bytes is above the limit of 7 bytes";
+    assert_true(queue_answer_read_too_long(of_a_stream, strlen(of_a_stream), &bytes, &of_frame));
+    assert_true(bytes == 12 && of_frame);
+    static const char *const others[] = {"",
+                                         "ERR message of 12 bytes needs TCP",
+                                         "ERR message of  bytes is above the limit of 7",
+                                         "ERR message of 12 bytes is above the limit of ",
+                                         "ERR message of 12 bytes is above the limit of 7 byte",
+                                         "ERR message of 12 bytes is above the limit of 7 bytes!",
+                                         "ERR message of 99999999999999999999 bytes is above the limit of 7"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_false(queue_answer_read_too_long(others[i], strlen(others[i]), &bytes, &of_frame));
 }
 
 /* A message that only begins like an error, or nearly is one, is a message. */
@@ -250,11 +358,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put),
         cmocka_unit_test(test_ids_and_leases),
+        cmocka_unit_test(test_seen),
         cmocka_unit_test(test_get_and_size),
         cmocka_unit_test(test_anything_else_is_unknown),
         cmocka_unit_test(test_a_long_put),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_what_is_an_error),
+        cmocka_unit_test(test_what_answers_seen),
+        cmocka_unit_test(test_what_says_that_a_message_is_too_long),
         cmocka_unit_test(test_what_is_a_message),
         cmocka_unit_test(test_what_says_that_a_queue_is_full),
     };
