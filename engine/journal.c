@@ -16,7 +16,7 @@ enum { MAGIC = 0x4a524e4c };
 
 /* The open batch grows so far while the writer is busy; then producers are told to wait. At what a disk writes a second
  * this is about a second's worth, and as much is with the writer. */
-enum { OPEN_BYTES_MAX = 64 << 20 };
+enum { OPEN_BYTES_MAX = 64 << 20, BEHIND_BYTES = 4 << 20 };
 
 /* ---- open and start ---- */
 
@@ -242,6 +242,11 @@ bool journal_has_room(const struct journal *journal)
 {
     return journal->open->bytes < OPEN_BYTES_MAX && !atomic_load_explicit(&journal->is_refused, memory_order_relaxed) &&
            !atomic_load_explicit(&journal->has_failed, memory_order_relaxed);
+}
+
+bool journal_is_behind(const struct journal *journal)
+{
+    return journal->open->bytes >= BEHIND_BYTES;
 }
 
 bool journal_is_cutting(const struct journal *journal)

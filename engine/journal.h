@@ -122,6 +122,10 @@ void journal_want_sync(struct journal *journal);
  * answer ERR queue full: disk. Acknowledgements and state may be put in all the same. */
 bool journal_has_room(const struct journal *journal);
 
+/* Whether the disk takes less than is put in: the open batch is some milliseconds' worth ahead of it. Then queues hold
+ * back the answers to PUT, also those that do not wait for the disk otherwise, so that their senders slow down. */
+bool journal_is_behind(const struct journal *journal);
+
 /* See above. */
 bool journal_is_cutting(const struct journal *journal);
 

@@ -28,8 +28,6 @@
 
 enum {
     PAGE_BYTES = 4096,
-    /* The log is carried over into the file when it has so many pages (16 MiB). */
-    CHECKPOINT_PAGE_COUNT = 4096,
     /* A log that a long reading kept growing is cut back to this when it is begun anew. */
     LOG_BYTES_MAX = 64 * 1024 * 1024,
     CACHE_KIB = 64 * 1024,
@@ -267,9 +265,9 @@ static enum status set_up(struct store *store, struct error *error)
     snprintf(pragmas, sizeof pragmas,
              "PRAGMA page_size = %d; PRAGMA cell_size_check = ON;"
              "PRAGMA mmap_size = 0; PRAGMA cache_size = -%d;"
-             "PRAGMA journal_size_limit = %d; PRAGMA wal_autocheckpoint = %d; PRAGMA temp_store = MEMORY;"
+             "PRAGMA journal_size_limit = %d; PRAGMA temp_store = MEMORY;"
              "PRAGMA trusted_schema = OFF;",
-             PAGE_BYTES, CACHE_KIB, LOG_BYTES_MAX, CHECKPOINT_PAGE_COUNT);
+             PAGE_BYTES, CACHE_KIB, LOG_BYTES_MAX);
     enum status status = execute(store, pragmas, error);
     /* The change to the log is made in the old way, with a rollback journal, which only EXTRA keeps whole through a
      * power cut at every moment. */
@@ -295,6 +293,8 @@ static enum status open_file(struct store *store, struct error *error)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     if (store->is_reader)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    else
+        store_watch_log(store);
     return STATUS_OK;
 }
 
@@ -317,11 +317,16 @@ static enum status open_all(struct store *store, struct error *error)
         status = check_format(store, &is_new, error);
     if (status == STATUS_OK && is_new && store->is_reader)
         status = error_set(error, STATUS_USAGE, "%s is empty", store->path);
+    if (status == STATUS_OK && !store->is_reader)
+        status = store_open_log(store, error);
     if (status == STATUS_OK)
         status = set_up(store, error);
     if (status == STATUS_OK && is_new)
         status = make_schema(store, error);
-    return status == STATUS_OK ? store_load_catalog(store, error) : status;
+    if (status == STATUS_OK)
+        status = store_load_catalog(store, error);
+    store->is_open = status == STATUS_OK;
+    return status;
 }
 
 static struct store *new_store(const char *directory, bool is_reader)
@@ -332,6 +337,7 @@ static struct store *new_store(const char *directory, bool is_reader)
     store->magic = STORE_MAGIC;
     store->is_reader = is_reader;
     store->lock_file = -1;
+    store->boot = store_boot();
     store->directory = strdup(directory);
     if (store->directory == NULL || asprintf(&store->path, "%s/store.db", directory) < 0) {
         free(store->directory);
@@ -383,9 +389,12 @@ void store_close(struct store **store)
     if (closed == NULL)
         return;
     CHECK_MAGIC(closed, STORE_MAGIC);
+    store_end_reading(closed, closed->is_open); /* what is open is rolled back */
     for (size_t i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(closed->statements[i]);
-    /* A transaction that is open is rolled back; the log is carried over into the file. */
+    /* What could not be opened whole stays as it is, for those who look at it next. */
+    if (closed->is_open && !closed->is_reader)
+        store_close_log(closed);
     int code = sqlite3_close(closed->db);
     CHECK(code == SQLITE_OK);
     if (closed->lock_file >= 0)
@@ -453,7 +462,11 @@ enum status store_commit(struct store *store, bool sync, struct error *error)
         status = run(store, SQL_COMMIT, error);
     if (store_end_writing(store, status) != STATUS_OK)
         return status;
-    return sync ? store_sync(store, error) : STATUS_OK;
+    if (sync)
+        status = store_sync(store, error);
+    else
+        store_note_log(store, false);
+    return status == STATUS_OK ? store_mind_log(store, error) : status;
 }
 
 enum status store_sync(struct store *store, struct error *error)
@@ -464,8 +477,10 @@ enum status store_sync(struct store *store, struct error *error)
     if (code == SQLITE_OK && log != NULL && log->pMethods != NULL)
         code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
     /* After a failed flush the system may have dropped what it could not write and say yes the next time: no retry. */
-    if (code == SQLITE_OK)
+    if (code == SQLITE_OK) {
+        store_note_log(store, true);
         return STATUS_OK;
+    }
     int errno_value = sqlite3_system_errno(store->db);
     return error_set_errno(error, errno_value != 0 ? errno_value : EIO, "cannot sync %s", store->path);
 }

@@ -118,6 +118,10 @@ enum status store_sync(struct store *store, struct error *error) MUST_USE;
 
 /* ---- upkeep, for tools ---- */
 
+/* STATUS_CORRUPT: of what was committed last before the process that had the store open ended, something is missing in
+ * the log. store_open does the same, before it changes anything; a reader reads what is left. */
+enum status store_check_log(struct store *store, struct error *error) MUST_USE;
+
 /* All reading up to store_end_snapshot sees the store as it is now, whatever another process does to it meanwhile.
  * While a snapshot lasts, the store's log grows: not for long. */
 enum status store_begin_snapshot(struct store *store, struct error *error) MUST_USE;

@@ -111,7 +111,9 @@ enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, s
     enum status status = store_begin_reading(store, &begun, error);
     if (status != STATUS_OK)
         return status;
-    status = check_rows(store, &checking, error);
+    status = note(&checking, store_check_log(store, error), error);
+    if (status == STATUS_OK)
+        status = check_rows(store, &checking, error);
     if (status == STATUS_OK)
         status = check_pages(store, &checking, error);
     store_end_reading(store, begun);
@@ -124,7 +126,18 @@ enum status store_compact(struct store *store, struct error *error)
     CHECK_MAGIC(store, STORE_MAGIC);
     CHECK(!store->is_reader && sqlite3_get_autocommit(store->db) != 0);
     /* All is copied: into a file that is gone afterwards, through the log into the store's file, which is cut. */
-    int code =
-        sqlite3_exec(store->db, "PRAGMA temp_store = FILE; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    int code = sqlite3_exec(store->db, "PRAGMA temp_store = FILE; VACUUM", NULL, NULL, NULL);
+    if (code == SQLITE_OK) {
+        bool is_all;
+        enum status status = store_sync(store, error);
+        if (status == STATUS_OK)
+            status = store_carry_over_log(store, &is_all, error);
+        if (status == STATUS_OK)
+            status = store_end_log_note(store, error);
+        if (status != STATUS_OK)
+            return status;
+        code = sqlite3_exec(store->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+        store_note_log(store, false); /* a reader may have kept it as it was */
+    }
     return code == SQLITE_OK ? STATUS_OK : store_sql_failed(store, sqlite3_extended_errcode(store->db), error);
 }

@@ -1,4 +1,4 @@
-/* store_files.c: the store's directory and its lock. */
+/* store_files.c: the store's directory and its lock, and which start of the system this is. */
 #include "engine/store_private.h"
 
 #include <errno.h>
@@ -81,12 +81,11 @@ static enum status refuse_locked(const char *directory, int lock_file, struct er
 
 static enum status write_owner(int lock_file)
 {
-    char owner[32];
-    int length = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
-    /* For people and for the error text above: nothing depends on it, so a full disk does no harm. */
-    if (ftruncate(lock_file, 0) != 0 || pwrite(lock_file, owner, (size_t)length, 0) != length)
-        return STATUS_AGAIN;
-    return STATUS_OK;
+    char owner[32] = {0};
+    (void)snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
+    /* For people and for the error text above: nothing depends on it, so a full disk does no harm. The file is not cut
+     * first: behind it lies the note of store_log.c. */
+    return pwrite(lock_file, owner, sizeof owner, 0) == (ssize_t)sizeof owner ? STATUS_OK : STATUS_AGAIN;
 }
 
 enum status store_lock(const char *directory, int *lock_file, struct error *error)
@@ -112,4 +111,16 @@ enum status store_lock(const char *directory, int *lock_file, struct error *erro
     (void)write_owner(file);
     *lock_file = file;
     return STATUS_OK;
+}
+
+/* ---- the system ---- */
+
+uint64_t store_boot(void)
+{
+    char text[64];
+    int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
+    if (file >= 0)
+        close(file);
+    return length > 0 ? store_hash_bytes(text, (size_t)length, 0) : 0;
 }

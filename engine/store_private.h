@@ -105,12 +105,24 @@ struct store_lengths {
 
 enum { STORE_LENGTHS_COUNT = 8 };
 
+/* How much of the log there must be, as it lies in the lock file: see store_log.c. Frames; 0: not known. */
+struct store_log_note {
+    uint64_t checksum; /* of what follows */
+    uint64_t boot;
+    uint64_t written_count;
+    uint64_t synced_count;
+    uint64_t is_ending;    /* not 0: the file may be gone or empty, but if it is not, it is whole */
+    unsigned char salt[8]; /* another one each time that the log is begun anew */
+};
+
 struct store {
     uint32_t magic;
     bool is_reader;
+    bool is_open;        /* all of store_open was well */
     bool is_changed;     /* a transaction is open, and wrote */
     bool catalog_failed; /* it could not be read again after a rollback */
     int lock_file;
+    uint64_t boot; /* which start of the system this is; 0: not known */
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char *directory;
@@ -124,6 +136,9 @@ struct store {
     bool meta_is_dirty;
     struct store_lengths lengths[STORE_LENGTHS_COUNT];
     size_t lengths_next; /* which is replaced next */
+    struct store_log_note log_note;
+    uint64_t log_frame_count; /* after the last commit; 0: there was none */
+    uint64_t log_frame_limit; /* at so many it is carried over */
 };
 
 /* ---- store.c ---- */
@@ -159,6 +174,28 @@ uint64_t store_hash_bytes(const void *bytes, size_t length, uint64_t seed);
 enum status store_make_directory(const char *directory, struct error *error) MUST_USE;
 /* Takes the lock file; *lock_file is closed to give it back. */
 enum status store_lock(const char *directory, int *lock_file, struct error *error) MUST_USE;
+
+/* Differs from one start of the system to the next; 0: the system does not say. */
+uint64_t store_boot(void);
+
+/* ---- store_log.c ---- */
+
+/* From now on store_note_log can count. Not for readers. */
+void store_watch_log(struct store *store);
+/* Compares the log with the note (see store_check_log), and takes the note over. Before anything is changed. */
+enum status store_open_log(struct store *store, struct error *error) MUST_USE;
+/* After a commit, or with `synced` after a flush of the log. */
+void store_note_log(struct store *store, bool synced);
+/* Carries over into the store's file what is in the log. *is_all: false if something is left, because it is being read.
+ * After store_sync: SQLite would flush the log as well, but it must be noted too before the file is changed, since
+ * without its log a file that is changed in part is damaged. */
+enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error) MUST_USE;
+/* After a commit: both when it is time. STATUS_SYSTEM: the log cannot be flushed. */
+enum status store_mind_log(struct store *store, struct error *error) MUST_USE;
+/* Before the log's file is removed or emptied, and after store_carry_over_log. */
+enum status store_end_log_note(struct store *store, struct error *error) MUST_USE;
+/* Carries the log over and lets it be removed; if that fails it stays. */
+void store_close_log(struct store *store);
 
 /* ---- store_catalog.c ---- */
 

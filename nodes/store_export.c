@@ -214,7 +214,9 @@ enum status store_export(struct store *store, FILE *out, FILE *complaints, uint6
     enum status status = store_begin_snapshot(store, error);
     if (status != STATUS_OK)
         return status;
-    status = store_list_queues(store, add_name, &queues, error);
+    status = pass_over(&export, store_check_log(store, error), error);
+    if (status == STATUS_OK)
+        status = store_list_queues(store, add_name, &queues, error);
     if (status == STATUS_OK)
         status = store_list_states(store, add_name, &states, error);
     if (status == STATUS_OK && (queues.failed || states.failed))

@@ -71,7 +71,6 @@ static const struct counter worker_counters[] = {
     [WORKER_RESENT] = {"resent", "PUTs that found the queue full and went again", false},
     [WORKER_GET_TIMEOUTS] = {"get_timeouts", "GETs that were not answered, and asked again", false},
     [WORKER_GET_ERRORS] = {"get_errors", "GETs that were answered with an error, and asked again", false},
-    [WORKER_GIVEN_BACK] = {"given_back", "leased messages that the function refused, given back to their queue", false},
     [WORKER_DONE_BEFORE] = {"done_before", "messages that were delivered again and not done again", false},
     [WORKER_WITHOUT_LEASES] = {"without_leases", "input queues that know no leases, and are asked with GET", false},
     [WORKER_WEAKER_LINKS] = {"weaker_links", "links that carry less than it promises (--allow-weaker)", false},
@@ -79,6 +78,7 @@ static const struct counter worker_counters[] = {
     [WORKER_MULTIPLIED] = {"multiplied", "results beyond the first of a message, or of one that the function refused",
                            false},
     [WORKER_RETRIED] = {"retried", "calls again with a message that the function had refused", false},
+    [WORKER_GIVEN_BACK] = {"given_back", "messages that the function refused, given back to their queue", false},
     [WORKER_RECOVERED] = {"recovered", "results and dead letters that the start found in an outbox", false},
     {0},
 };
@@ -244,10 +244,13 @@ static enum status open_outlet(struct worker *worker, size_t index, struct error
 {
     const struct port *port = &worker->node->outputs[index];
     char name[STORE_NAME_BYTES_MAX + 1];
+    struct outlet_promise promise = {.confirms = worker->config->guarantee != GUARANTEE_AT_MOST_ONCE};
     bool boxed;
     enum status status = worker_durable_outbox_name(worker, port, name, &boxed, error);
-    return status == STATUS_OK ? outlet_open(&worker->outlets[index], worker->node, port, boxed ? name : NULL, error)
-                               : status;
+    if (status != STATUS_OK)
+        return status;
+    promise.outbox_name = boxed ? name : NULL;
+    return outlet_open(&worker->outlets[index], worker->node, port, &promise, error);
 }
 
 static enum status open_outputs(struct worker *worker, struct error *error)

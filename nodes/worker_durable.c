@@ -65,7 +65,8 @@ bool worker_durable_may_take(const struct worker *worker)
     const struct node *node = worker->node;
     if (!is_kept(worker))
         return true;
-    if (journal_is_cutting(node->journal))
+    /* Without room (a full disk) what it did would pile up in the open batch. */
+    if (journal_is_cutting(node->journal) || !journal_has_room(node->journal))
         return false;
     for (size_t i = 0; i < node->output_count; i++)
         if (leads_to_durable(&node->outputs[i]) && node->outputs[i].peer->refuses_input)

@@ -38,6 +38,7 @@ enum status worker_leases_open_input(struct worker *worker, struct worker_input 
 {
     const struct worker_config *config = worker->config;
     input->address = address;
+    input->gives_back = true;
     enum status status = remote_lease_open(&input->lease, worker->node, address, config->delay_ns, config->lease_ns,
                                            config->message_bytes_max, error);
     return status == STATUS_OK ? open_inbox(worker, input, error) : status;
@@ -95,9 +96,9 @@ bool worker_leases_take(struct worker *worker, struct worker_input *input, bool 
     }
     *applied = true;
     worker_apply(worker, input, message.text, message.length);
-    const char *why = worker_take_refusal(worker);
-    if (why != NULL) {
-        remote_lease_refuse(input->lease, message.number, why);
+    const char *refusal = worker_take_refusal(worker);
+    if (refusal != NULL) {
+        remote_lease_refuse(input->lease, message.number, refusal);
         return true;
     }
     if (input->inbox != NULL)

@@ -28,13 +28,13 @@ enum worker_counter {
     WORKER_RESENT,
     WORKER_GET_TIMEOUTS,
     WORKER_GET_ERRORS,
-    WORKER_GIVEN_BACK,
     WORKER_DONE_BEFORE,
     WORKER_WITHOUT_LEASES,
     WORKER_WEAKER_LINKS,
     WORKER_FILTERED,
     WORKER_MULTIPLIED,
     WORKER_RETRIED,
+    WORKER_GIVEN_BACK,
     WORKER_RECOVERED,
     WORKER_COUNTER_COUNT,
 };
@@ -213,7 +213,7 @@ enum status worker_durable_outbox_name(const struct worker *worker, const struct
 /* Joins the journal, if the worker is durable. When its outlets are open. */
 void worker_durable_join(struct worker *worker);
 
-/* Whether it may take input now: no cut is waited for, and no queue that it feeds is full. */
+/* Whether it may take input now: no cut is waited for, the journal has room, and no queue that it feeds is full. */
 bool worker_durable_may_take(const struct worker *worker);
 
 #endif

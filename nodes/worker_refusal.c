@@ -160,7 +160,6 @@ void worker_join_refusals(struct worker *worker)
         struct worker_input *input = &worker->inputs[i];
         const struct node *peer = input->edge != NULL ? worker->node->inputs[i].peer : NULL;
         const struct queue_config *queue = peer != NULL && peer->type == &queue_type ? peer->config : NULL;
-        input->gives_back = input->lease != NULL;
         input->deliveries_max = !promises ? 1 : queue != NULL ? queue->deliveries_max : WORKER_DELIVERIES_MAX;
         if (!config->letters_of_queues && config->dead_letter.count > 0) {
             input->dead_letter = worker->outlets[worker->output_count];

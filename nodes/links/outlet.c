@@ -1,7 +1,10 @@
 #include "nodes/links/outlet.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
@@ -10,31 +13,39 @@
 #include "nodes/links/bare_sender.h"
 #include "nodes/links/outbox.h"
 #include "nodes/links/remote_put.h"
+#include "nodes/links/remote_putid.h"
 
 struct outlet {
-    struct edge *edge; /* exactly one of the three is set, but in a rehearsal */
+    struct edge *edge; /* exactly one of the four is set, but in a rehearsal */
     struct remote_put *put;
+    struct remote_putid *putid;
     struct bare_sender *bare;
-    struct outbox *outbox; /* before the put or the bare; NULL: none */
+    struct outbox *outbox; /* before the putid, the put or the bare; NULL: none */
     struct node *node;
     const struct address *address;
     uint64_t emitted_count; /* but for rings */
-    uint64_t sent_count;    /* from the outbox to the put or the bare */
+    uint64_t sent_count;    /* to the putid, or from the outbox */
+    uint64_t id_head;       /* of ids that are not the outbox's: random */
     uint64_t too_long_count;
 };
 
 /* What an id and a frame add to a message at most. */
 enum { ENVELOPE_BYTES_MAX = LHHTTT_HEADER_BYTES_MAX + 8 + STORE_ID_BYTES_MAX };
 
-static enum status open_sender(struct outlet *outlet, const struct port *port, struct error *error)
+static enum status open_sender(struct outlet *outlet, const struct port *port, bool confirms, struct error *error)
 {
+    if (port->kind == LINK_PUT && confirms) {
+        if (getrandom(&outlet->id_head, sizeof outlet->id_head, 0) != (ssize_t)sizeof outlet->id_head)
+            return error_set(error, STATUS_SYSTEM, "the system gives no random bytes");
+        return remote_putid_open(&outlet->putid, outlet->node, port->address, error);
+    }
     if (port->kind == LINK_PUT)
         return remote_put_open(&outlet->put, outlet->node, port->address, error);
     return bare_sender_open(&outlet->bare, outlet->node, port->address, error);
 }
 
 enum status outlet_open(struct outlet **outlet_pointer, struct node *node, const struct port *port,
-                        const char *outbox_name, struct error *error)
+                        const struct outlet_promise *promise, struct error *error)
 {
     struct outlet *outlet = calloc(1, sizeof *outlet);
     CHECK(outlet != NULL);
@@ -44,9 +55,9 @@ enum status outlet_open(struct outlet **outlet_pointer, struct node *node, const
     outlet->address = port->address;
     if (port->edge != NULL)
         return STATUS_OK;
-    enum status status = open_sender(outlet, port, error);
-    if (status == STATUS_OK && outbox_name != NULL)
-        status = outbox_open(&outlet->outbox, node, outbox_name, error);
+    enum status status = open_sender(outlet, port, promise != NULL && promise->confirms, error);
+    if (status == STATUS_OK && promise != NULL && promise->outbox_name != NULL)
+        status = outbox_open(&outlet->outbox, node, promise->outbox_name, error);
     return status;
 }
 
@@ -57,6 +68,7 @@ void outlet_close(struct outlet **outlet_pointer)
         return;
     outbox_close(&outlet->outbox);
     remote_put_close(&outlet->put);
+    remote_putid_close(&outlet->putid);
     bare_sender_close(&outlet->bare);
     free(outlet);
     *outlet_pointer = NULL;
@@ -69,6 +81,8 @@ struct edge *outlet_edge(const struct outlet *outlet)
 
 static bool sender_has_room(const struct outlet *outlet)
 {
+    if (outlet->putid != NULL)
+        return remote_putid_has_room(outlet->putid);
     return outlet->put != NULL ? remote_put_has_room(outlet->put) : bare_sender_has_room(outlet->bare);
 }
 
@@ -89,6 +103,18 @@ static void drop_too_long(struct outlet *outlet, uint32_t length)
                  (unsigned long)length, outlet->address->text);
 }
 
+/* False: longer than a datagram holds. */
+static bool emit_with_id(struct outlet *outlet, const void *text, uint32_t length)
+{
+    char id[STORE_ID_BYTES_MAX];
+    size_t id_length = outlet->outbox != NULL ? outbox_write_id(outlet->outbox, id)
+                                              : (size_t)snprintf(id, sizeof id, "%016" PRIx64 ".%" PRIx64,
+                                                                 outlet->id_head, outlet->sent_count);
+    bool taken = remote_putid_emit(outlet->putid, id, id_length, text, length);
+    outlet->sent_count += taken;
+    return taken;
+}
+
 static void emit_to_outbox(struct outlet *outlet, const void *text, uint32_t length, int64_t time_ns)
 {
     if (outlet->address->scheme != ADDRESS_TCP && length > UDP_DATAGRAM_BYTES_MAX - ENVELOPE_BYTES_MAX)
@@ -106,13 +132,17 @@ void outlet_emit(struct outlet *outlet, const void *text, uint32_t length, int64
     outlet->emitted_count++;
     if (outlet->outbox != NULL)
         emit_to_outbox(outlet, text, length, time_ns);
-    else if (outlet->put != NULL ? !remote_put_emit(outlet->put, text, length)
-                                 : !bare_sender_emit(outlet->bare, text, length))
+    else if (outlet->putid != NULL ? !emit_with_id(outlet, text, length)
+             : outlet->put != NULL ? !remote_put_emit(outlet->put, text, length)
+                                   : !bare_sender_emit(outlet->bare, text, length))
         drop_too_long(outlet, length);
 }
 
+/* Given to the sender and not taken, nor before one that is not. */
 static uint64_t sender_held_count(const struct outlet *outlet)
 {
+    if (outlet->putid != NULL)
+        return outlet->sent_count - remote_putid_confirmed_count(outlet->putid);
     return outlet->put != NULL ? remote_put_held_count(outlet->put) : bare_sender_held_count(outlet->bare);
 }
 
@@ -120,12 +150,33 @@ static void send_from_outbox(struct outlet *outlet)
 {
     const struct message *message;
     while (sender_has_room(outlet) && (message = outbox_peek(outlet->outbox)) != NULL) {
-        bool fits = outlet->put != NULL ? remote_put_emit(outlet->put, message->text, message->length)
-                                        : bare_sender_emit(outlet->bare, message->text, message->length);
+        bool fits = outlet->putid != NULL ? emit_with_id(outlet, message->text, message->length)
+                    : outlet->put != NULL ? remote_put_emit(outlet->put, message->text, message->length)
+                                          : bare_sender_emit(outlet->bare, message->text, message->length);
         CHECK(fits); /* see emit_to_outbox */
+        outlet->sent_count += outlet->putid == NULL;
         outbox_pop(outlet->outbox);
-        outlet->sent_count++;
     }
+}
+
+/* A queue that knows no ids gets plain PUTs from now on. It has got nothing yet. Returns when to come back. */
+static int64_t fall_back(struct outlet *outlet, int64_t now_ns)
+{
+    struct error error = {0};
+    if (remote_put_open(&outlet->put, outlet->node, outlet->address, &error) == STATUS_OK) {
+        remote_putid_close(&outlet->putid);
+        return now_ns;
+    }
+    log_line(outlet->node->log, LOG_ERROR, "%s", error.text);
+    remote_put_close(&outlet->put);
+    return now_ns + NS_PER_S;
+}
+
+static int64_t step_putid(struct outlet *outlet, int64_t now_ns)
+{
+    int64_t when_ns = remote_putid_step(outlet->putid, now_ns);
+    bool falls_back = remote_putid_kind(outlet->putid) == QUEUE_KIND_PROTOTYPE && outlet->sent_count == 0;
+    return falls_back ? fall_back(outlet, now_ns) : when_ns;
 }
 
 int64_t outlet_flush(struct outlet *outlet, int64_t now_ns)
@@ -136,8 +187,9 @@ int64_t outlet_flush(struct outlet *outlet, int64_t now_ns)
     }
     if (outlet->outbox != NULL)
         send_from_outbox(outlet);
-    int64_t when_ns =
-        outlet->put != NULL ? remote_put_step(outlet->put, now_ns) : bare_sender_step(outlet->bare, now_ns);
+    int64_t when_ns = outlet->putid != NULL ? step_putid(outlet, now_ns)
+                      : outlet->put != NULL ? remote_put_step(outlet->put, now_ns)
+                                            : bare_sender_step(outlet->bare, now_ns);
     if (outlet->outbox != NULL)
         outbox_confirm(outlet->outbox, outlet->sent_count - sender_held_count(outlet));
     return when_ns;
@@ -162,7 +214,11 @@ static void add_counts(const struct outlet *outlet, struct outlet_counts *sum)
     } else if (outlet->edge == NULL) {
         sum->held_count += sender_held_count(outlet);
     }
-    if (outlet->put != NULL) {
+    if (outlet->putid != NULL) {
+        struct remote_putid_counts putid = remote_putid_counts(outlet->putid);
+        sum->lost_count += putid.rejected_count;
+        sum->resent_count += putid.resent_count;
+    } else if (outlet->put != NULL) {
         struct remote_put_counts put = remote_put_counts(outlet->put);
         sum->lost_count += put.rejected_count;
         sum->unconfirmed_count += put.unconfirmed_count;

@@ -17,9 +17,15 @@ struct outlet_counts {
     uint64_t resent_count;      /* PUTs that found the queue full and went again */
 };
 
-/* `outbox_name` not NULL: what goes out of the launch is kept in the store, under that name, until it was taken. */
-enum status outlet_open(struct outlet **outlet, struct node *node, const struct port *port, const char *outbox_name,
-                        struct error *error) MUST_USE;
+/* For a worker that promises more than at most once; of what goes out of the launch. */
+struct outlet_promise {
+    bool confirms;           /* a queue gets each message with an id, until it says that it has it (remote_putid.h) */
+    const char *outbox_name; /* not NULL: it is kept in the store, under that name, until it was taken (outbox.h) */
+};
+
+/* `promise` NULL: none. */
+enum status outlet_open(struct outlet **outlet, struct node *node, const struct port *port,
+                        const struct outlet_promise *promise, struct error *error) MUST_USE;
 void outlet_close(struct outlet **outlet);
 
 /* Whether the node may take more input for this outlet. */

@@ -483,6 +483,7 @@ bool remote_putid_emit(struct remote_putid *putid, const void *id, size_t id_len
         CHECK(held->text != NULL);
         held->capacity = (uint32_t)whole;
     }
+    CHECK(held->text != NULL);
     memcpy(held->text, id, id_length);
     held->text[id_length] = ':';
     if (length > 0)

@@ -105,7 +105,7 @@ uint64_t kept_ticket(struct queue *queue)
 uint64_t kept_put_ticket(struct queue *queue)
 {
     const struct kept *kept = &queue->kept;
-    if (!kept->sync)
+    if (!kept->sync && (kept->journal == NULL || !journal_is_behind(kept->journal)))
         return 0;
     if (kept->put_ticket == journal_ticket(kept->journal)) /* else somebody wanted it before */
         journal_want_sync(kept->journal);
@@ -115,6 +115,12 @@ uint64_t kept_put_ticket(struct queue *queue)
 bool kept_is_synced(const struct queue *queue, uint64_t ticket)
 {
     return journal_synced_ticket(queue->kept.journal) >= ticket;
+}
+
+void kept_hurry(struct queue *queue)
+{
+    if (queue->kept.sync && contents_ready_count(queue) < queue->store.message_count)
+        journal_want_sync(queue->kept.journal);
 }
 
 bool kept_cutting(const struct queue *queue)
@@ -331,8 +337,9 @@ uint64_t kept_step(struct queue *queue)
     if (kept->beyond_count > 0 && !kept->failed && kept->kept_next > kept->read_sequence &&
         queue->store.record_bytes < kept->window_bytes / 2)
         work += read_back(queue);
+    bool refused = queue->node->refuses_input;
     queue->node->refuses_input = is_full(queue);
-    return work;
+    return work + (refused && !queue->node->refuses_input); /* a worker that had its turn before waits for this */
 }
 
 /* ---- open and close ---- */

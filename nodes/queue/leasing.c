@@ -217,7 +217,8 @@ static uint64_t send_dead_letters(struct queue *queue, int64_t now_ns)
     uint64_t sent = 0;
     struct lease *lease;
     while (sent < DEAD_LETTERS_A_STEP && (lease = leases_first_given_up(queue->leases)) != NULL &&
-           outlet_has_room(queue->dead_letter) && !kept_cutting(queue)) {
+           outlet_has_room(queue->dead_letter) && !kept_cutting(queue) &&
+           node_stop_phase(queue->node) != STOP_ABANDON) {
         uint64_t sequence = lease->member.sequence;
         send_dead_letter(queue, lease, now_ns);
         leases_end(queue->leases, &lease, LEASE_END_GIVEN_UP);

@@ -7,7 +7,6 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
 #include "engine/store.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
@@ -146,10 +145,13 @@ static bool takes_runs(const struct queue *queue)
     return queue->kept.journal == NULL && overflow != OVERFLOW_DROP_OLDEST && overflow != OVERFLOW_DROP_NEWEST;
 }
 
-/* One by one. A durable worker's are taken whatever the capacity while a cut waits for its ring to be empty. */
+/* One by one. A durable worker's are taken whatever the capacity while a cut waits for its ring to be empty; and when
+ * all is abandoned, for after this queue's end nobody takes them, and the last cut could not be made. (The worker, on
+ * this thread too, emits no more from when a step of this queue has seen it.) */
 static uint64_t take_singly(struct queue *queue, const struct port *port, bool comes_home)
 {
-    bool all = comes_home || (port->peer != NULL && port->peer->durable && kept_cutting(queue));
+    bool must_be_empty = kept_cutting(queue) || node_stop_phase(queue->node) == STOP_ABANDON;
+    bool all = comes_home || (port->peer != NULL && port->peer->durable && must_be_empty);
     uint64_t taken = 0;
     const struct message *message;
     while ((all || taken < SINGLE_MESSAGES_A_STEP) && (message = edge_peek(port->edge)) != NULL) {
@@ -300,8 +302,7 @@ static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns
     bool given = keeps || (all_in && contents_takeable_count(queue) == 0);
     if (!queue->outputs_ended && given && dead_letters_sent(queue))
         queue->outputs_ended = node_end_outputs(node);
-    if (queue->kept.handed_count > 0)
-        journal_want_sync(queue->kept.journal); /* a cut settles them */
+    kept_hurry(queue);
     if (queue->outputs_ended && all_in && queue->kept.handed_count == 0 && answers_have_left(queue, now_ns))
         finish(queue);
 }
@@ -346,7 +347,8 @@ static enum status open_dead_letter(struct queue *queue, struct error *error)
         return error_set(error, STATUS_USAGE,
                          "--dead-letter: the store needs a shorter name for it; give it a short "
                          "--vuid");
-    return outlet_open(&queue->dead_letter, node, port, boxed ? name : NULL, error);
+    const struct outlet_promise promise = {.confirms = boxed, .outbox_name = boxed ? name : NULL};
+    return outlet_open(&queue->dead_letter, node, port, &promise, error);
 }
 
 static enum status queue_open(struct node *node, struct error *error)
@@ -402,7 +404,7 @@ static size_t queue_step(struct node *node, int64_t now_ns)
     int64_t deadline_ns = CLOCK_NEVER_NS;
     uint64_t work = take_edges(queue);
     work += take_care(queue, now_ns, &deadline_ns);
-    if (!queue->outputs_ended && !(node->on_cycle && phase != STOP_NOT))
+    if (!queue->outputs_ended && phase != STOP_ABANDON && !(node->on_cycle && phase != STOP_NOT))
         work += dispatch(queue, now_ns);
     if (queue->held.count > 0)
         work += answers_step(queue);

@@ -258,6 +258,9 @@ uint64_t kept_step(struct queue *queue);
 /* The dispatch's handler, where the queue has a store. */
 void kept_handed(void *context, size_t target, uint64_t count);
 
+/* At a stop: what may not leave before it is on the disk is not to wait for the sync interval. */
+void kept_hurry(struct queue *queue);
+
 /* Whether nothing more may be given to other durable nodes, for a cut waits for the rings to them to be empty. */
 bool kept_cutting(const struct queue *queue);
 

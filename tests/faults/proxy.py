@@ -70,7 +70,6 @@ class UdpProxy(_Proxy):
         self.pending = []
         self.number = 0
         self.flows = collections.OrderedDict()
-        self.heard = collections.deque(maxlen=64)  # the commands that came last, without their messages
         self.front = addresses.udp_socket()
         self.front.setblocking(False)
         self.address = addresses.write(self.front.getsockname())
@@ -81,7 +80,6 @@ class UdpProxy(_Proxy):
             flow = self.flows.get(client)
             if flow is None:
                 flow = self._open_flow(client)
-            self.heard.append(b":".join(data.lstrip(b"0123456789abcdef").split(b":", 2)[:2]))
             self._meet("there", data, flow, None)
 
     def _open_flow(self, client):

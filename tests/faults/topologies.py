@@ -1,15 +1,12 @@
 """What is started, killed and started again: of the product, or of its model."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 
 from faults.proxy import UdpProxy
-from peer.client import NoAnswer, UdpClient
-from support.conditions import pass_time, wait_until
+from support.conditions import wait_until
 from support.launch import ROOT, binary
 from support.ports import free_address, is_listening
 
@@ -140,80 +137,3 @@ def build(kind, of_model, directory, function, seed, plant=None):
     else:
         _product_processes(topology, function, kind.partition("-")[2], seed)
     return topology
-
-
-def missing(kind):
-    """Why the build cannot be asked for this kind, or None: probed by what it does, not by what its help says."""
-    with tempfile.TemporaryDirectory(prefix="millrace-crash-") as directory:
-        topology = build(kind, False, directory, "passthrough", 0)
-        try:
-            for process in topology.processes:
-                process.start()
-            for process in topology.processes:
-                process.wait_until_ready()
-            reason = _missing_words(topology)
-            if reason is None:
-                reason = _missing_durability(topology) if topology.proxies == [] else _missing_ids(topology, kind)
-            return reason
-        except Failure as failure:
-            return str(failure).strip()[-300:]
-        except NoAnswer:
-            return "a queue does not answer"
-        finally:
-            topology.end()
-
-
-def _missing_words(topology):
-    with UdpClient(topology.entry, 5.0) as client:
-        reply = client.ask(b"STATS")
-        try:
-            json.loads(reply)
-        except ValueError:
-            return "its queues answer STATS with %r" % reply
-        reply = client.ask(b"LEASE")
-        return "its queues answer LEASE with %r" % reply if reply else None
-
-
-def _missing_durability(topology):
-    """A message comes out at the far end, and is there when everything was killed."""
-    def size():
-        with UdpClient(topology.exit, 0.5) as client:
-            try:
-                return int(client.ask(b"SIZE"))
-            except NoAnswer:
-                return 0
-    with UdpClient(topology.entry, 5.0) as client:
-        client.ask(b"PUTID:probe:probe")
-    if not wait_until(size, 10.0):
-        return "a message does not come through"
-    pass_time(0.2)  # asynchronous queues may write it later than they give it
-    for process in topology.processes:
-        process.kill()
-        process.start()
-        process.wait_until_ready()
-    return None if wait_until(size, 5.0) else "a message does not survive a kill"
-
-
-def _missing_ids(topology, kind):
-    """The worker leases, and puts with ids; if exactly once, with the same id after it was killed."""
-    entry, target = topology.proxies
-    target.is_mute = True
-
-    def put_ids():
-        return {command for command in list(target.heard) if command.startswith(b"PUTID:")}
-
-    with UdpClient(topology.entry, 5.0) as client:
-        client.ask(b"PUTID:probe:probe")
-    if not wait_until(lambda: b"LEASE" in b" ".join(list(entry.heard)), 5.0):
-        return "its workers take from queues elsewhere without leases"
-    if not wait_until(put_ids, 5.0):
-        return "its workers put to queues elsewhere without ids"
-    if kind.endswith("at-least-once"):
-        return None
-    before = put_ids()
-    topology.processes[-1].kill()
-    target.heard.clear()
-    topology.processes[-1].start()
-    if not wait_until(put_ids, 10.0) or not put_ids() <= before:
-        return "its workers put what they put before with another id after a kill"
-    return None

@@ -10,7 +10,7 @@ import unittest
 import context  # noqa: F401
 from peer.client import TcpClient
 from support.conditions import wait_until
-from support.launch import run_to_end
+from support.launch import FED_LINE, run_to_end
 from support.ports import free_address
 from support.scenario import Scenario
 
@@ -203,6 +203,20 @@ class QueueDurableTest(Scenario):
         self.kill()
         self.start("--overflow", "spill")
         self.program.wait_for_line("3 messages .* are dropped: --durability is memory")
+
+    def test_a_stop_does_not_wait_for_the_interval(self):
+        """Nor does it flush for ever while a worker cannot give its messages away."""
+        path = self.write_file("messages", b"".join(b"%d\n" % i for i in range(2000)))
+        flags = ("run", "--store", self.store, "--sync-interval", "60", "--drain-timeout", "1", "--feeder",
+                 "--address", "in", "--path", path, "--console-log", "--mq", "--address", "in", "--durability", "sync",
+                 "--worker", "--function", "passthrough", "--guarantee", "exactly-once", "--input-address", "in",
+                 "--output-address", "out", "--mq", "--address", "out", "--durability", "sync")
+        for capacity, status in ("2000", 0), ("1", 1):
+            program = self.launch(*flags, "--capacity", capacity)
+            program.wait_for_line(FED_LINE)
+            self.assertEqual(program.stop(), status, program.describe())
+            flushes = int(program.wait_for_line(r"^store .*syncs (\d+)")[1])
+            self.assertLess(flushes, 100)
 
     def test_a_full_disk_is_back_pressure(self):
         """No answer says that something is kept which is not; when there is room again, all goes on."""

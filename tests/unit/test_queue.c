@@ -1,4 +1,7 @@
-/* queue.c: what a queue says of messages that came to it as whole blocks. The real nodes, turned by the test. */
+/* queue.c: what a queue says of messages that came to it as whole blocks, and its end on the durable thread. The real
+ * nodes, turned by the test. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,8 +41,92 @@ static void test_latency_of_a_block_that_was_passed_on(void **state)
     stepped_close(&launch);
 }
 
+/* ---- with a store ---- */
+
+static char place[64];
+
+static int make_place(void **state)
+{
+    (void)state;
+    snprintf(place, sizeof place, "/tmp/test_queue.XXXXXX");
+    return mkdtemp(place) == NULL;
+}
+
+static int remove_place(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", place);
+    return system(command);
+}
+
+/* in -> worker -> out, all durable; `extra` is for the second queue. */
+static void open_durable(struct stepped_launch *launch, const char *extra, const char *value)
+{
+    const char *const flags[] = {"--store",
+                                 place,
+                                 "--mq",
+                                 "--address",
+                                 "in",
+                                 "--durability",
+                                 "async",
+                                 "--worker",
+                                 "--input-address",
+                                 "in",
+                                 "--output-address",
+                                 "out",
+                                 "--function",
+                                 "double",
+                                 "--guarantee",
+                                 "exactly-once",
+                                 "--mq",
+                                 "--address",
+                                 "out",
+                                 "--durability",
+                                 "async",
+                                 extra,
+                                 value,
+                                 NULL};
+    struct error error = {0};
+    if (stepped_open(launch, flags, "in", NULL, false, &error) != STATUS_OK)
+        fail_msg("%s", error.text);
+}
+
+/* What a worker has emitted is with the queue when both have ended, or the last cut cannot be made. */
+static void test_abandoned_with_a_full_ring(void **state)
+{
+    (void)state;
+    enum { MESSAGE_COUNT = 6000 };
+    struct stepped_launch launch;
+    open_durable(&launch, "--capacity", "1000000");
+    struct node *in = launch.nodes[0];
+    struct node *worker = launch.nodes[1];
+    struct node *out = launch.nodes[2];
+    for (unsigned i = 0; i < MESSAGE_COUNT; i++)
+        stepped_put(&launch, "1", 1);
+    edge_flush(launch.feed);
+    launch.now_ns += 1000 * NS_PER_S; /* the worker's time for a step is not over before its messages are */
+    for (unsigned i = 0; i < 10; i++) {
+        stepped_turn(&launch, in);
+        stepped_turn(&launch, worker);
+    }
+    const struct edge *edge = worker->outputs[0].edge;
+    assert_true(edge_in_flight(edge) > 1024); /* more than a queue takes in a step */
+    topology_stop(launch.topology, STOP_ABANDON);
+    stepped_turn(&launch, worker);
+    stepped_turn(&launch, out);
+    assert_true(worker->done && out->done);
+    assert_int_equal(edge_in_flight(edge), 0);
+    assert_int_equal(stats_get(&out->stats->in_count), stats_get(&worker->stats->out_count));
+    stepped_close(&launch);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_latency_of_a_block_that_was_passed_on)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_latency_of_a_block_that_was_passed_on),
+        cmocka_unit_test_setup_teardown(test_abandoned_with_a_full_ring, make_place, remove_place),
+    };
+    alarm(30);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,10 +101,10 @@ static void fill(struct store *store)
     }
 }
 
-static void load(const char *ending, struct image *image)
+static void load(const char *name, struct image *image)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/store.db%s", directory, ending);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     image->contents = malloc(FILE_BYTES_MAX);
@@ -113,10 +113,10 @@ static void load(const char *ending, struct image *image)
     fclose(file);
 }
 
-static void save(const char *ending, const struct image *image)
+static void save(const char *name, const struct image *image)
 {
     char path[128];
-    snprintf(path, sizeof path, "%s/store.db%s", directory, ending);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     unlink(path);
     if (image == NULL)
         return;
@@ -255,8 +255,8 @@ static void read_damaged(const struct image *whole, uint64_t seed, uint64_t *nam
     struct image damaged = {whole->bytes, malloc(whole->bytes + 1)};
     memcpy(damaged.contents, whole->contents, whole->bytes);
     damage(&damaged, &random);
-    save("", &damaged);
-    save("-wal", NULL);
+    save("store.db", &damaged);
+    save("store.db-wal", NULL);
     struct store *store;
     if (is_fine(store_open(&store, directory, &error), seed)) {
         struct reading reading;
@@ -289,7 +289,7 @@ static void test_a_damaged_file(void **state)
     assert_true(read_all(store, 0, &reading));
     store_close(&store);
     struct image whole;
-    load("", &whole);
+    load("store.db", &whole);
     uint64_t named_count = 0;
     for (uint64_t seed = 1; seed <= SEED_COUNT; seed++)
         read_damaged(&whole, seed, &named_count);
@@ -298,43 +298,126 @@ static void test_a_damaged_file(void **state)
     free(whole.contents);
 }
 
-/* A damaged log is a log that ends there: what was committed up to some transaction, and that exactly. */
-static void test_a_damaged_log(void **state)
+/* ---- the log of a process that was killed ---- */
+
+struct killed {
+    struct image file;
+    struct image log;
+    struct image lock; /* with the note in it */
+};
+
+/* A store as it is when its process is killed; it is closed then, and all that is gone again. */
+static void fill_and_kill(struct killed *killed)
 {
-    (void)state;
-    save("", NULL);
     struct store *store;
     OK(store_open(&store, directory, &error));
     fill(store);
-    struct image whole;
-    struct image whole_log;
-    load("", &whole);
-    load("-wal", &whole_log);
+    load("store.db", &killed->file);
+    load("store.db-wal", &killed->log);
+    load("lock", &killed->lock);
     store_close(&store);
+}
+
+static void free_killed(struct killed *killed)
+{
+    free(killed->file.contents);
+    free(killed->log.contents);
+    free(killed->lock.contents);
+}
+
+/* `log`: NULL for none. */
+static void put_killed(const struct killed *killed, const struct image *log)
+{
+    save("store.db", &killed->file);
+    save("store.db-wal", log);
+    save("store.db-shm", NULL);
+    save("lock", &killed->lock);
+}
+
+/* A damaged log is for SQLite one that ends there: what was committed up to some transaction, and that exactly. */
+static void read_what_is_left(uint64_t seed)
+{
+    struct store *reader;
+    if (!is_fine(store_open_reader(&reader, directory, &error), seed))
+        return;
+    struct store_queue found;
+    struct reading reading;
+    uint64_t fault_count = 0;
+    FILE *null = fopen("/dev/null", "w");
+    OK(store_check(reader, null, &fault_count, &error));
+    fclose(null);
+    assert_true(fault_count > 0);
+    if (store_find_queue(reader, "orders", &found, &error) == STATUS_OK && read_all(reader, seed, &reading)) {
+        skip_settled(&reading);
+        assert_true(reading.position == reading.next_sequence);
+        assert_true(reading.id_count == (reading.next_sequence - 1) / BATCH_MESSAGE_COUNT);
+        assert_true(reading.pair_count == (reading.next_sequence == 1 ? 0 : PAIR_COUNT));
+    }
+    store_close(&reader);
+}
+
+/* Returns whether all is there; if not, that is said, each time, and the reader reads what was before. */
+static bool open_killed(const struct killed *killed, const struct image *log, uint64_t seed)
+{
+    put_killed(killed, log);
+    struct store *store;
+    struct reading reading;
+    if (is_fine(store_open(&store, directory, &error), seed)) {
+        assert_true(read_all(store, seed, &reading));
+        skip_settled(&reading);
+        assert_true(reading.position == MESSAGE_COUNT + 1 && reading.pair_count == PAIR_COUNT &&
+                    reading.id_count == MESSAGE_COUNT / BATCH_MESSAGE_COUNT);
+        store_close(&store);
+        return true;
+    }
+    assert_non_null(strstr(error.text, "store.db-wal"));
+    assert_non_null(strstr(error.text, "millrace store export"));
+    read_what_is_left(seed);
+    assert_int_equal(store_open(&store, directory, &error), STATUS_CORRUPT);
+    return false;
+}
+
+static void test_a_damaged_log(void **state)
+{
+    (void)state;
+    struct killed killed;
+    fill_and_kill(&killed);
+    assert_true(open_killed(&killed, &killed.log, 0));
+    uint64_t named_count = 0;
     for (uint64_t seed = 1; seed <= LOG_SEED_COUNT; seed++) {
         struct random_state random;
         random_seed(&random, seed);
-        struct image damaged = {whole_log.bytes, malloc(whole_log.bytes + 1)};
-        memcpy(damaged.contents, whole_log.contents, whole_log.bytes);
+        struct image damaged = {killed.log.bytes, malloc(killed.log.bytes + 1)};
+        memcpy(damaged.contents, killed.log.contents, killed.log.bytes);
         damage(&damaged, &random);
-        save("", &whole);
-        save("-wal", &damaged);
-        save("-shm", NULL);
-        if (is_fine(store_open(&store, directory, &error), seed)) {
-            struct store_queue found;
-            OK(store_find_queue(store, "orders", &found, &error));
-            struct reading reading;
-            assert_true(read_all(store, seed, &reading));
-            skip_settled(&reading);
-            assert_true(reading.position == reading.next_sequence);
-            assert_true(reading.id_count == (reading.next_sequence - 1) / BATCH_MESSAGE_COUNT);
-            assert_true(reading.pair_count == (reading.next_sequence == 1 ? 0 : PAIR_COUNT));
-            store_close(&store);
-        }
+        bool is_same = memcmp(damaged.contents, killed.log.contents, killed.log.bytes) == 0;
+        named_count += !open_killed(&killed, &damaged, seed);
+        assert_true(is_same || named_count > 0);
         free(damaged.contents);
     }
-    free(whole.contents);
-    free(whole_log.contents);
+    assert_true(named_count > LOG_SEED_COUNT * 9 / 10);
+    free_killed(&killed);
+}
+
+static void test_a_log_that_is_cut_or_gone(void **state)
+{
+    (void)state;
+    struct killed killed;
+    fill_and_kill(&killed);
+    struct image cut = killed.log;
+    assert_false(open_killed(&killed, NULL, 0));
+    cut.bytes = 0;
+    assert_false(open_killed(&killed, &cut, 0));
+    cut.bytes = killed.log.bytes - 1;
+    assert_false(open_killed(&killed, &cut, 0));
+    /* Without the note nothing is known, and what is there is there. */
+    cut.bytes = killed.log.bytes / 2;
+    killed.lock.bytes = 10;
+    put_killed(&killed, &cut);
+    struct store *store;
+    OK(store_open(&store, directory, &error));
+    store_close(&store);
+    free_killed(&killed);
 }
 
 static int make_place(void **state)
@@ -357,6 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_damaged_file, make_place, remove_place),
         cmocka_unit_test_setup_teardown(test_a_damaged_log, make_place, remove_place),
+        cmocka_unit_test_setup_teardown(test_a_log_that_is_cut_or_gone, make_place, remove_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

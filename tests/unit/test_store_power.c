@@ -2,6 +2,9 @@
  * store.c under power cuts and on a full disk: what a synced commit promised is there, the rest is a prefix of the
  * batches, and no batch is there in part.
  *
+ * The note of how much of the log there is (store_log.c) is not flushed: a cut leaves the youngest or an older one. It
+ * must find what is damaged behind a cut, and be silent otherwise.
+ *
  * All that a batch does follows from its number and the seed, and each batch puts its number into the state: so what
  * the store must hold is known from the number that is found in it.
  */
@@ -13,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,6 +28,14 @@ enum { SEED_COUNT = 110, CUTS_A_SEED = 5, BATCH_COUNT = 400, SEQUENCE_MAX = BATC
 
 static struct error error;
 static struct power_supply *supply;
+static uint64_t boot = 1;
+
+/* The system starts anew after each cut (see tests/CMakeLists.txt). */
+uint64_t __wrap_store_boot(void);
+uint64_t __wrap_store_boot(void)
+{
+    return boot;
+}
 
 /* ---- the model ---- */
 
@@ -218,6 +230,42 @@ static enum status open_all(struct stage *stage, const char *directory)
     return status;
 }
 
+/* ---- files that the power supply does not know, and damage ---- */
+
+struct image {
+    size_t bytes;
+    unsigned char contents[8 * 1024 * 1024];
+};
+
+/* Returns false if there is no such file. */
+static bool load(const char *directory, const char *name, struct image *image)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL)
+        return false;
+    image->bytes = fread(image->contents, 1, sizeof image->contents, file);
+    assert_true(image->bytes < sizeof image->contents);
+    fclose(file);
+    return true;
+}
+
+static void save(const char *directory, const char *name, const struct image *image)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_true(fwrite(image->contents, 1, image->bytes, file) == image->bytes);
+    fclose(file);
+}
+
+/* The lock file with an older note, as the disk may have it. */
+static struct image *older_lock;
+static uint64_t damaged_count;
+static uint64_t named_count;
+
 /* Works until the power is cut. *synced_batch: which batch is promised. */
 static void work(struct stage *stage, const char *directory, struct random_state *random, uint64_t *synced_batch)
 {
@@ -234,18 +282,60 @@ static void work(struct stage *stage, const char *directory, struct random_state
             if (status == STATUS_OK)
                 *synced_batch = stage->model->batch;
         }
-        if (status == STATUS_OK && random_below(random, 8) == 0)
+        bool is_cleared = random_below(random, 8) == 0; /* a note that was cleared is on the disk */
+        if (status == STATUS_OK && is_cleared)
             status = store_compact(stage->store, &error);
         if (status == STATUS_OK && random_below(random, 30) == 0) {
             store_close(&stage->store);
             status = open_all(stage, directory);
+            is_cleared = true;
         }
+        if (is_cleared || random_below(random, 10) == 0)
+            (void)load(directory, "lock", older_lock);
     }
+}
+
+/* Opens the store with a bit of its log turned: no synced batch is missing, or that is named. Puts back what was. */
+static void open_damaged(struct stage *stage, const char *directory, struct random_state *random, uint64_t synced_batch)
+{
+    static struct image log;
+    static struct image file;
+    static struct image lock;
+    if (!load(directory, "store.db-wal", &log) || log.bytes == 0 || !load(directory, "store.db", &file))
+        return;
+    (void)load(directory, "lock", &lock);
+    struct image *damaged = malloc(sizeof *damaged);
+    assert_non_null(damaged);
+    memcpy(damaged, &log, sizeof log);
+    size_t at = random_below(random, 4) == 0 ? random_below(random, 32) : random_below(random, log.bytes);
+    damaged->contents[at] ^= (unsigned char)(1 << random_below(random, 8));
+    save(directory, "store.db-wal", damaged);
+    free(damaged);
+    damaged_count++;
+    enum status status = open_all(stage, directory);
+    uint64_t batch = 0;
+    if (status == STATUS_OK)
+        status = store_read_state(stage->store, stage->state, find_batch, &batch, &error);
+    if (status == STATUS_OK && batch < synced_batch)
+        fail_msg("seed %d: a bit at %d of the log takes synced batches away", (int)stage->seed, (int)at);
+    if (status != STATUS_OK) {
+        assert_int_equal(status, STATUS_CORRUPT);
+        named_count++;
+    }
+    store_close(&stage->store);
+    char index[128];
+    snprintf(index, sizeof index, "%s/store.db-shm", directory);
+    unlink(index);
+    save(directory, "store.db-wal", &log);
+    save(directory, "store.db", &file);
+    save(directory, "lock", &lock);
 }
 
 static void cut_and_compare(struct stage *stage, const char *directory, struct random_state *random)
 {
     uint64_t synced_batch = stage->model->batch;
+    older_lock->bytes = 0;
+    (void)load(directory, "lock", older_lock);
     power_supply_cut_after(supply, random_below(random, 2) == 0 ? random_below(random, 40) : random_below(random, 900));
     enum status status = open_all(stage, directory);
     if (status == STATUS_OK)
@@ -253,6 +343,11 @@ static void cut_and_compare(struct stage *stage, const char *directory, struct r
     uint64_t tried_batch = stage->model->batch;
     store_close(&stage->store);
     power_supply_restore(supply, random_next(random));
+    boot++;
+    if (random_below(random, 2) == 0)
+        open_damaged(stage, directory, random, synced_batch);
+    if (random_below(random, 2) == 0)
+        save(directory, "lock", older_lock);
     OK(open_all(stage, directory));
     uint64_t batch = batch_in_store(stage);
     if (batch < synced_batch || batch > tried_batch)
@@ -274,6 +369,8 @@ static void test_power_cuts(void **state)
 {
     (void)state;
     struct model *model = calloc(1, sizeof *model);
+    older_lock = calloc(1, sizeof *older_lock);
+    assert_non_null(older_lock);
     for (uint64_t seed = 1; seed <= SEED_COUNT; seed++) {
         char directory[] = "/tmp/test_store_power.XXXXXX";
         assert_non_null(mkdtemp(directory));
@@ -288,6 +385,8 @@ static void test_power_cuts(void **state)
         supply = NULL;
         remove_all(directory);
     }
+    assert_true(damaged_count > 100 && named_count > 50 && named_count < damaged_count);
+    free(older_lock);
     free(model);
 }
 
