@@ -79,6 +79,7 @@ static const struct counter worker_counters[] = {
                            false},
     [WORKER_RETRIED] = {"retried", "calls again with a message that the function had refused", false},
     [WORKER_GIVEN_BACK] = {"given_back", "messages that the function refused, given back to their queue", false},
+    [WORKER_RECOVERED] = {"recovered", "results and dead letters that the start found in an outbox", false},
     {0},
 };
 
@@ -265,6 +266,7 @@ static enum status open_outputs(struct worker *worker, struct error *error)
     }
     worker->output_count = worker->config->output_address.count;
     worker_join_refusals(worker);
+    worker_open_ledger(worker);
     bool first_only = worker->output_count == 1 || (worker->output_count > 1 && worker->config->route == ROUTE_CHOICE);
     if ((worker->function->flags & MILLRACE_FUNCTION_PASSES_ON) != 0 && first_only)
         worker->pass_edge = outlet_edge(worker->outlets[0]);

@@ -175,11 +175,22 @@ bool worker_call(struct worker *worker, const void *text, uint32_t length)
     return true;
 }
 
+static struct outlet_counts letter_counts(const struct worker *worker)
+{
+    return outlets_counts(worker->outlets + worker->output_count, worker->outlet_count - worker->output_count);
+}
+
+void worker_open_ledger(struct worker *worker)
+{
+    worker->emitted_count = outlets_counts(worker->outlets, worker->output_count).held_count;
+    worker->letter_count = letter_counts(worker).held_count;
+    stats_set(&worker->node->stats->counters[WORKER_RECOVERED], worker->emitted_count + worker->letter_count);
+}
+
 void worker_show_ledger(struct worker *worker)
 {
     struct node_stats *stats = worker->node->stats;
-    struct outlet_counts letters =
-        outlets_counts(worker->outlets + worker->output_count, worker->outlet_count - worker->output_count);
+    struct outlet_counts letters = letter_counts(worker);
     uint64_t not_sent = letters.held_count + letters.lost_count;
     if (worker->letter_count > not_sent + stats_get(&stats->counters[WORKER_DEAD_LETTERS]))
         stats_set(&stats->counters[WORKER_DEAD_LETTERS], worker->letter_count - not_sent);

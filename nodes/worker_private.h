@@ -35,6 +35,7 @@ enum worker_counter {
     WORKER_MULTIPLIED,
     WORKER_RETRIED,
     WORKER_GIVEN_BACK,
+    WORKER_RECOVERED,
     WORKER_COUNTER_COUNT,
 };
 
@@ -119,12 +120,16 @@ struct worker {
 /*
  * The ledger: what has become of the messages that came in. Exact when a step ends:
  *
- *   in + multiplied = out + filtered + dropped (by cause) + dead_letters + given_back + what the outlets hold
+ *   in + multiplied + recovered = out + filtered + dropped (by cause) + dead_letters + given_back + held by outlets
  *
  * A message that emitted nothing and did not fail is filtered; each output beyond its first is one that was multiplied,
  * and so is each that a failed message emitted, which itself is dropped or a dead letter. A result without an output is
- * an output that was dropped. Only that a bare datagram was lost may come to light when it has been counted as out.
+ * an output that was dropped. Recovered is what the start found in outboxes. Only that a bare datagram was lost may
+ * come to light when it has been counted as out.
  */
+/* When the outlets are open. */
+void worker_open_ledger(struct worker *worker);
+/* A step ends with it. */
 void worker_show_ledger(struct worker *worker);
 
 /* Calls the function once; what it emits goes to the outlets. False: it refused the message, for the reason call.why;
@@ -151,7 +156,7 @@ static inline void worker_apply(struct worker *worker, const struct worker_input
 }
 
 /* After worker_apply for an input that gives back: why the message is to go back to its queue (valid until the next
- * worker_apply), or NULL: it is done with. It was not logged, and counts as given_back. */
+ * worker_apply), or NULL: it is done with. It counts as given_back. */
 const char *worker_take_refusal(struct worker *worker);
 
 /* The node type's complete: a worker that promises more than at most once, and has no --dead-letter, gets those of the

@@ -78,6 +78,7 @@ void worker_refuse(struct worker *worker, const struct worker_input *input, cons
     struct refused refused = {.text = text, .length = length, .deliveries = 1, .first_wall_ns = clock_wall_ns()};
     if (input->gives_back && !worker->call.changed) {
         worker->gave_back = true;
+        log_error(worker, text, length);
         stats_count(worker->node->stats, WORKER_GIVEN_BACK);
         return;
     }

@@ -2,10 +2,12 @@
  * The message queue: strict FIFO over all producers, in the order in which it takes messages, from rings, UDP and TCP;
  * to rings of workers in the same launch, and to whoever asks with GET.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/store.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
 #include "nodes/queue/queue_private.h"
@@ -265,14 +267,16 @@ static bool answers_have_left(struct queue *queue, int64_t now_ns)
     return now_ns - queue->answers_since_ns >= limit_ns;
 }
 
-/* Those that wait for room at their queue are waited for as long as the stop may take. */
+/* Those that wait for room at their queue are waited for as long as the stop may take; not those in an outbox, which
+ * are there at the next start. */
 static bool dead_letters_sent(const struct queue *queue)
 {
     if (queue->dead_letter == NULL)
         return true;
     struct outlet *const outlets[] = {queue->dead_letter};
+    struct outlet_counts counts = outlets_counts(outlets, 1);
     return (queue->leases == NULL || leases_first_given_up(queue->leases) == NULL) &&
-           outlets_counts(outlets, 1).held_count == 0;
+           counts.held_count == counts.kept_count;
 }
 
 /*
@@ -326,16 +330,25 @@ static bool queue_is_durable(const struct node_spec *node, const struct topology
            (config->durability != DURABILITY_MEMORY || config->overflow == OVERFLOW_SPILL);
 }
 
+/* A message is settled when its dead letter is emitted. Where the message is kept, a letter that leaves the launch is
+ * kept too, from the same batch on, in an outbox. */
 static enum status open_dead_letter(struct queue *queue, struct error *error)
 {
-    const struct node *node = queue->node;
-    for (size_t i = 0; i < node->output_count; i++)
-        if (node->outputs[i].address != NULL && queue->dead_letter == NULL) {
-            enum status status = outlet_open(&queue->dead_letter, queue->node, &node->outputs[i], NULL, error);
-            if (status != STATUS_OK)
-                return status;
-        }
-    return STATUS_OK;
+    struct node *node = queue->node;
+    const struct port *port = NULL;
+    for (size_t i = node->output_count; i-- > 0;)
+        port = node->outputs[i].address != NULL ? &node->outputs[i] : port;
+    if (port == NULL)
+        return STATUS_OK;
+    char name[STORE_NAME_BYTES_MAX + 1];
+    bool boxed = node->journal != NULL && queue->config->durability != DURABILITY_MEMORY && port->edge == NULL;
+    if (boxed && snprintf(name, sizeof name, "outbox %s of %s", port->address->text, queue_stored_name(node)) >=
+                     (int)sizeof name)
+        return error_set(error, STATUS_USAGE,
+                         "--dead-letter: the store needs a shorter name for it; give it a short "
+                         "--vuid");
+    const struct outlet_promise promise = {.confirms = boxed, .outbox_name = boxed ? name : NULL};
+    return outlet_open(&queue->dead_letter, node, port, &promise, error);
 }
 
 static enum status queue_open(struct node *node, struct error *error)

@@ -84,6 +84,9 @@ MUTATIONS = [
     Mutation("all dead letters go to the first queue's", "nodes/worker_refusal.c",
              "            return worker->outlets[worker->output_count + i];",
              "            return worker->outlets[worker->output_count];", "unit.worker_call"),
+    Mutation("a kept queue's dead letter is only on its way", "nodes/queue/queue.c",
+             "    bool boxed = node->journal != NULL &&", "    bool boxed = false && node->journal != NULL &&",
+             "scenario.queue_durable -k dead_letter"),
     # ---- state ----
     Mutation("a change of the state is not kept", "nodes/worker_state.c",
              "        keeper->put(keeper->context, pair->key, key_length, value_of(pair), value_length);", "        (void)pair;",

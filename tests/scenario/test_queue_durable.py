@@ -89,6 +89,24 @@ class QueueDurableTest(Scenario):
         self.kill()
         self.assertEqual(self.start("--durability", "sync").size(), 0, "what was handed out is settled")
 
+    def test_a_dead_letter_that_its_queue_has_not_taken_is_there_after_a_kill(self):
+        dead_address = free_address()
+        flags = ("--durability", "sync", "--max-deliveries", "1", "--dead-letter", "tcp://" + dead_address)
+        client = self.start(*flags)
+        client.put("a")
+        token = client.ask("LEASE").split(b":")[0]
+        self.assertEqual(client.ask(b"NACK:" + token + b":bad"), b"OK")
+        self.assert_soon(lambda: self.stats(client)["dead_lettered"] == 1)
+        client.put("b")  # what was before it is on the disk
+        self.kill()
+        self.launch("mq", "--address", "tcp://" + dead_address, listening=["tcp://" + dead_address])
+        client = self.start(*flags)
+        dead = TcpClient("tcp://" + dead_address)
+        self.addCleanup(dead.close)
+        self.assert_soon(lambda: dead.size() == 1, self.program.describe())
+        self.assertTrue(dead.get().endswith(b"}\na"))
+        self.assertEqual(client.size(), 1, "it is not here as well")
+
     def test_answers_come_in_the_order_of_the_commands(self):
         client = self.start("--durability", "sync")
         for _ in range(20):

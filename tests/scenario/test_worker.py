@@ -33,6 +33,16 @@ class WorkerScenario(Scenario):
             queue.put(message)
         return queue
 
+    def assert_stops_balanced(self, worker):
+        """A clean stop; what the last line says adds up."""
+        self.assert_clean_stop(worker)
+        line = worker.final_line("worker")
+        count = {name: line.counter(name) for name in ("filtered", "multiplied", "dead_letters", "given_back")}
+        self.assertEqual(line.received + count["multiplied"],
+                         line.sent + line.dropped + line.queued + count["filtered"] + count["dead_letters"]
+                         + count["given_back"], line.text)
+        return line
+
     def assert_queue_gets(self, queue, messages, timeout=15.0):
         queue.wait_for(lambda: len(queue.received) >= len(messages), timeout)
         self.assertEqual(queue.received, [text.encode("utf-8", "surrogateescape")
@@ -51,8 +61,7 @@ class FunctionTest(WorkerScenario):
         self.work(function, source.address, output.address)
         self.assert_queue_gets(output, expected)
         self.assertTrue(source.wait_for(lambda: source.size == 0))
-        self.assert_clean_stop(self.worker)
-        line = self.worker.final_line("worker")
+        line = self.assert_stops_balanced(self.worker)
         self.assertEqual((line.received, line.sent), (len(messages), len(expected)))
         source = self.fill(messages)
         sink = self.start(Sink())
@@ -60,7 +69,7 @@ class FunctionTest(WorkerScenario):
         self.assertTrue(sink.wait_for_count(len(expected)), self.worker.describe())
         self.assertEqual(sink.datagrams, [text.encode("utf-8", "surrogateescape")
                                           for text in expected])
-        self.assert_clean_stop(self.worker)
+        self.assert_stops_balanced(self.worker)
 
     def results(self, function, messages):
         _, call = functions.make(function)
@@ -150,6 +159,17 @@ class OutputTest(WorkerScenario):
         self.work("inputdoubler", source.address, [queue.address for queue in outputs])
         for output in outputs:
             self.assert_queue_gets(output, messages)
+        line = self.assert_stops_balanced(self.worker)
+        self.assertEqual((line.received, line.sent, line.counter("multiplied")), (30, 60, 30), line.text)
+
+    def test_broadcast(self):
+        source = self.fill(["ping", "x", "pong"])
+        outputs = [self.start(Queue()) for _ in range(2)]
+        self.work("pong", source.address, [queue.address for queue in outputs], "--route", "broadcast")
+        for output in outputs:
+            self.assert_queue_gets(output, ["pong", "ping"])
+        line = self.assert_stops_balanced(self.worker)
+        self.assertEqual((line.received, line.sent, line.dropped), (3, 4, 1), line.text)
 
     def test_fixrouter_routes_like_the_prototype(self):
         messages = [market.fed(market.order("1", symbol)) for symbol in SYMBOLS]
@@ -198,8 +218,7 @@ class ErrorTest(WorkerScenario):
         self.assert_queue_gets(output, ["pong", "ping"])
         self.assertTrue(source.wait_for(lambda: source.size == 0))
         worker.wait_for_line(launch.LOG_TIME + r".*Unknown input: 'x'")
-        self.assert_clean_stop(worker)
-        line = worker.final_line("worker")
+        line = self.assert_stops_balanced(worker)
         self.assertEqual((line.received, line.sent, line.dropped), (5, 2, 3), line.text)
 
     def test_bad_numbers(self):

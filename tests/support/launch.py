@@ -22,8 +22,14 @@ LOG_TIME = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} "
 FED_LINE = r"(?i)\bfed (?P<count>\d+) .*(/s\b|per second|a second)"
 UNREACHABLE_LINE = r"(?i)nobody listens|no answer|not answer|unreachable|refused|no reply"
 
-FinalLine = collections.namedtuple(
-    "FinalLine", "kind name received sent dropped queued text")
+
+class FinalLine(collections.namedtuple("FinalLine", "kind name received sent dropped queued text")):
+    def counter(self, name):
+        """One of those that are shown where they are not zero."""
+        match = re.search(r"[;,] %s (\d+)" % re.escape(name), self.text)
+        return int(match[1]) if match else 0
+
+
 Result = collections.namedtuple("Result", "status stdout stderr")
 
 

@@ -49,7 +49,9 @@ typedef int millrace_pair_visit(void *context, const void *key, size_t key_lengt
  *        -1 is the last one. Never blocks and never fails: the worker does not take another message until all outputs
  *        have room again.
  * fail   says that the message could not be handled and why (printf form; the text is copied, at most 255 bytes). The
- *        worker logs, counts, and goes on. What was emitted before stays emitted.
+ *        worker logs, counts, and goes on. What was emitted before stays emitted. A worker that promises more than
+ *        at-most-once applies the message again, some times, if the call neither emitted anything nor changed the keyed
+ *        state: a function with tables of its own should fail before it changes them.
  * count  adds `n` to the function's counter `index` (an index of `counter_names`).
  *
  * keeps_state   whether what is put into the keyed state is there again after a restart (1), or nobody keeps it (0).
