@@ -40,7 +40,8 @@ static bool take_recovered(void *context, const struct store_message *message)
     struct outbox *outbox = context;
     if (outbox->unsent.message_count == 0)
         outbox->unsent_from = message->sequence;
-    CHECK(outbox->unsent_from + outbox->unsent.message_count == message->sequence); /* settled in their order */
+    if (outbox->unsent_from + outbox->unsent.message_count != message->sequence)
+        return false; /* they are settled in their order, but what was saved from a damaged store may have gaps */
     message_store_append(&outbox->unsent, message->text, message->length, clock_monotonic_ns());
     return true;
 }
@@ -58,6 +59,11 @@ static enum status recover(struct outbox *outbox, const char *name, struct error
     snprintf(outbox->id_head, sizeof outbox->id_head, "%s.%lx.", store_identity(store), (unsigned long)found.queue);
     status = store_read_messages(store, found.queue, found.settled_below, UINT64_MAX, take_recovered, outbox, error);
     outbox->popped_from = outbox->unsent_from;
+    if (status == STATUS_OK && outbox->unsent_from + outbox->unsent.message_count != outbox->next_sequence)
+        return error_set(error, STATUS_CORRUPT,
+                         "the messages of '%s' in the store have a gap; they can be saved "
+                         "with millrace store export",
+                         name);
     if (status == STATUS_OK && outbox->unsent.message_count > 0)
         log_line(outbox->node->log, LOG_INFO, "%s: sending %llu messages again that were not confirmed", name,
                  (unsigned long long)outbox->unsent.message_count);

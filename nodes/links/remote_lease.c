@@ -7,13 +7,12 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "nodes/links/queue_channel.h"
-#include "nodes/links/queue_command.h"
+#include "nodes/links/queue_kind.h"
 #include "nodes/queue/lease_token.h"
 
 static const int64_t answer_timeout_ns = 250 * NS_PER_MS;
 static const int64_t error_delay_ns = 200 * NS_PER_MS;
-/* So many answers to SIZE while STATS stays unanswered: a loss of 30 % both ways does that once in 10,000 times. */
-enum { SILENT_STATS_MAX = 14, ASK_WINDOW = 32, TOKEN_BYTES_MAX = 80, RECENT_COUNT = 4 * REMOTE_LEASE_WINDOW };
+enum { ASK_WINDOW = 32, TOKEN_BYTES_MAX = 80, RECENT_COUNT = 4 * REMOTE_LEASE_WINDOW };
 
 enum record_state { RECORD_FREE, RECORD_ARRIVED, RECORD_TAKEN, RECORD_DONE, RECORD_REFUSED };
 
@@ -40,9 +39,7 @@ struct remote_lease {
     struct queue_channel *channel;
     bool datagrams;
     int64_t delay_ns, lease_ns;
-    enum remote_lease_peer peer;
-    bool asked_peer;
-    unsigned silent_count;
+    struct queue_judge judge;
     struct record records[REMOTE_LEASE_WINDOW];
     uint64_t record_count, arrived_count;
     struct token recent[RECENT_COUNT]; /* tokens that came, the oldest overwritten */
@@ -59,51 +56,20 @@ struct remote_lease {
 
 /* ---- what the queue is ---- */
 
-static void judge(struct remote_lease *lease, enum remote_lease_peer peer)
+static void take_peer_answer(struct remote_lease *lease, const char *text, size_t length)
 {
-    lease->peer = peer;
-    if (peer == REMOTE_LEASE_PROTOTYPE)
+    queue_judge_reply(&lease->judge, text, length, length > 0 && text[0] == '{');
+    if (lease->judge.kind == QUEUE_KIND_PROTOTYPE)
         log_line(lease->node->log, LOG_WARN,
                  "%s knows no leases: it is asked with GET, and a message whose answer is lost, or that this worker "
                  "dies with, is lost",
                  lease->address->text);
 }
 
-static bool is_number(const char *text, size_t length)
-{
-    size_t digits = 0;
-    while (digits < length && text[digits] >= '0' && text[digits] <= '9')
-        digits++;
-    return length > 0 && digits == length;
-}
-
-static void take_peer_answer(struct remote_lease *lease, const char *text, size_t length)
-{
-    static const char unknown[] = "ERR unknown command";
-    if (length > 0 && text[0] == '{')
-        judge(lease, REMOTE_LEASE_KNOWS);
-    else if ((length == strlen(unknown) && memcmp(text, unknown, length) == 0) ||
-             (is_number(text, length) && ++lease->silent_count >= SILENT_STATS_MAX))
-        judge(lease, REMOTE_LEASE_PROTOTYPE);
-}
-
 static void send_command(struct remote_lease *lease, const char *text, size_t length)
 {
     enum status status = queue_channel_send(lease->channel, "", text, length);
     CHECK(status == STATUS_OK); /* it is short */
-}
-
-static int64_t ask_peer(struct remote_lease *lease, int64_t now_ns)
-{
-    bool due = !lease->asked_peer || now_ns >= lease->told_ns + answer_timeout_ns;
-    if (due && queue_channel_can_send(lease->channel)) {
-        send_command(lease, "STATS", strlen("STATS"));
-        if (queue_channel_can_send(lease->channel))
-            send_command(lease, "SIZE", strlen("SIZE"));
-        lease->asked_peer = true;
-        lease->told_ns = now_ns;
-    }
-    return lease->asked_peer ? lease->told_ns + answer_timeout_ns : CLOCK_NEVER_NS;
 }
 
 /* ---- records ---- */
@@ -204,10 +170,12 @@ static void take_reply(void *context, const void *text, size_t length)
     static const char none[] = "ERR unknown lease";
     struct remote_lease *lease = context;
     lease->now_ns = clock_monotonic_ns();
-    if (lease->peer != REMOTE_LEASE_KNOWS) {
+    if (lease->judge.kind == QUEUE_KIND_UNKNOWN) {
         take_peer_answer(lease, text, length);
         return;
     }
+    if (lease->judge.kind == QUEUE_KIND_PROTOTYPE)
+        return;
     if ((length == 2 && memcmp(text, "OK", 2) == 0) || (length == strlen(over) && memcmp(text, over, length) == 0) ||
         (length == strlen(none) && memcmp(text, none, length) == 0)) {
         take_told(lease);
@@ -240,10 +208,8 @@ static void take_break(void *context, bool refused)
     lease->asked = 0;
     lease->window = 1;
     untell(lease);
-    if (lease->peer == REMOTE_LEASE_KNOWS)
-        lease->peer = REMOTE_LEASE_UNKNOWN;
-    lease->asked_peer = false;
-    lease->silent_count = 0;
+    if (lease->judge.kind != QUEUE_KIND_PROTOTYPE)
+        lease->judge = (struct queue_judge){0};
 }
 
 /* ---- sending ---- */
@@ -323,9 +289,9 @@ int64_t remote_lease_step(struct remote_lease *lease, bool wanted, int64_t now_n
     lease->now_ns = now_ns;
     int64_t when_ns = queue_channel_step(lease->channel, now_ns);
     int64_t next_ns = CLOCK_NEVER_NS;
-    if (lease->peer == REMOTE_LEASE_UNKNOWN) {
-        next_ns = ask_peer(lease, now_ns);
-    } else if (lease->peer == REMOTE_LEASE_KNOWS) {
+    if (lease->judge.kind == QUEUE_KIND_UNKNOWN) {
+        next_ns = queue_judge_step(&lease->judge, lease->channel, "STATS", now_ns);
+    } else if (lease->judge.kind == QUEUE_KIND_KNOWS) {
         give_up_late(lease, now_ns);
         next_ns = tell(lease, now_ns);
         if (wanted && now_ns >= lease->not_before_ns)
@@ -412,7 +378,15 @@ uint64_t remote_lease_asked_count(const struct remote_lease *lease)
 
 enum remote_lease_peer remote_lease_peer(const struct remote_lease *lease)
 {
-    return lease->peer;
+    switch (lease->judge.kind) {
+    case QUEUE_KIND_UNKNOWN:
+        break;
+    case QUEUE_KIND_KNOWS:
+        return REMOTE_LEASE_KNOWS;
+    case QUEUE_KIND_PROTOTYPE:
+        return REMOTE_LEASE_PROTOTYPE;
+    }
+    return REMOTE_LEASE_UNKNOWN;
 }
 
 struct remote_lease_counts remote_lease_counts(const struct remote_lease *lease)

@@ -477,7 +477,7 @@ bool remote_putid_emit(struct remote_putid *putid, const void *id, size_t id_len
     if (putid->next - putid->first == putid->slot_count)
         grow(putid);
     struct held *held = slot(putid, putid->next++);
-    if (held->capacity < whole) {
+    if (held->text == NULL || held->capacity < whole) {
         free(held->text);
         held->text = malloc(whole);
         CHECK(held->text != NULL);

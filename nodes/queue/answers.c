@@ -174,7 +174,7 @@ void answer_now(struct queue *queue, const struct answer_way *way, const void *h
 void answer_when_synced(struct queue *queue, const struct answer_way *way, uint64_t ticket, const void *head,
                         size_t head_length, const void *body, size_t body_length)
 {
-    if (kept_is_synced(queue, ticket)) {
+    if (ticket == 0 || kept_is_synced(queue, ticket)) {
         answer_now(queue, way, head, head_length, body, body_length);
         return;
     }

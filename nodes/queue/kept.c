@@ -112,6 +112,16 @@ uint64_t kept_put_ticket(struct queue *queue)
     return kept->put_ticket;
 }
 
+uint64_t kept_lease_ticket(struct queue *queue)
+{
+    const struct kept *kept = &queue->kept;
+    if (!kept->persists || kept->sync) /* of a sync queue only what is on the disk is given */
+        return 0;
+    if (kept->put_ticket == journal_ticket(kept->journal))
+        journal_want_sync(kept->journal);
+    return kept->put_ticket;
+}
+
 bool kept_is_synced(const struct queue *queue, uint64_t ticket)
 {
     return journal_synced_ticket(queue->kept.journal) >= ticket;

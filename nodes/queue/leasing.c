@@ -92,7 +92,7 @@ void leasing_lease(struct queue *queue, const struct queue_command *command, con
     char token[LEASE_TOKEN_BYTES_MAX];
     size_t token_length = leases_write_token(queue->leases, lease, token);
     size_t head_length = queue_answer_lease_head(text, token, token_length, lease->deliveries);
-    answer_now(queue, way, text, head_length, lease->text, lease->length);
+    answer_when_synced(queue, way, kept_lease_ticket(queue), text, head_length, lease->text, lease->length);
 }
 
 /* ---- taking back ---- */

@@ -250,6 +250,9 @@ void kept_remember_id(struct queue *queue, const void *id, size_t id_length, uin
 /* What an answer has to wait for: the open batch, or the last append. 0: for nothing. */
 uint64_t kept_ticket(struct queue *queue);
 uint64_t kept_put_ticket(struct queue *queue);
+/* What the answer to a LEASE has to wait for: a number that has been seen outside with its message must not become
+ * another message's, whatever crashes. */
+uint64_t kept_lease_ticket(struct queue *queue);
 bool kept_is_synced(const struct queue *queue, uint64_t ticket);
 
 /* Renews kept_next, reads back what is beyond, and says whether the queue is full. Returns the work done. */
