@@ -290,6 +290,9 @@ static enum status worker_open(struct node *node, struct error *error)
         status = open_outputs(worker, error);
     if (status != STATUS_OK)
         return status;
+    worker->rings_only = true;
+    for (size_t i = 0; i < worker->outlet_count; i++)
+        worker->rings_only = worker->rings_only && outlet_edge(worker->outlets[i]) != NULL;
     worker_leases_open(worker);
     worker_durable_join(worker);
     return STATUS_OK;
@@ -469,7 +472,9 @@ static void settle_inputs(struct worker *worker)
 static void show_counts(struct worker *worker)
 {
     struct node_stats *stats = worker->node->stats;
-    struct outlet_counts sum = outlets_counts(worker->outlets, worker->outlet_count);
+    struct outlet_counts sum = {0};
+    if (!worker->rings_only)
+        sum = outlets_counts(worker->outlets, worker->outlet_count);
     uint64_t queued = sum.held_count;
     uint64_t timeouts = 0;
     uint64_t errors = 0;
@@ -487,7 +492,10 @@ static void show_counts(struct worker *worker)
         timeouts += remote_get_timeout_count(remote);
         errors += remote_get_error_count(remote);
     }
-    outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
+    if (worker->rings_only)
+        stats_set(&stats->out_count, worker->emitted_count);
+    else
+        outlets_show_out(worker->outlets, worker->output_count, worker->emitted_count, stats);
     stats_set(&stats->queued_count, queued);
     worker_show_ledger(worker);
     node_show_drops(worker->node, WORKER_OUTPUT_LOST, sum.lost_count);
@@ -551,7 +559,8 @@ static size_t worker_step(struct node *node, int64_t now_ns)
     bool may_take = phase != STOP_ABANDON && worker_durable_may_take(worker);
     size_t taken = may_take ? take_inputs(worker, now_ns) : 0;
     settle_inputs(worker);
-    worker_leases_settle(worker);
+    if (worker->debts.count > 0)
+        worker_leases_settle(worker);
     int64_t flushed_ns = flush_outputs(worker, now_ns);
     node->deadline_ns = asked_ns < flushed_ns ? asked_ns : flushed_ns;
     show_counts(worker);

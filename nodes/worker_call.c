@@ -190,7 +190,9 @@ void worker_open_ledger(struct worker *worker)
 void worker_show_ledger(struct worker *worker)
 {
     struct node_stats *stats = worker->node->stats;
-    struct outlet_counts letters = letter_counts(worker);
+    struct outlet_counts letters = {0};
+    if (!worker->rings_only && worker->outlet_count > worker->output_count)
+        letters = letter_counts(worker);
     uint64_t not_sent = letters.held_count + letters.lost_count;
     if (worker->letter_count > not_sent + stats_get(&stats->counters[WORKER_DEAD_LETTERS]))
         stats_set(&stats->counters[WORKER_DEAD_LETTERS], worker->letter_count - not_sent);

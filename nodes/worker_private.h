@@ -100,6 +100,7 @@ struct worker {
     struct outlet **outlets; /* the outputs, then the dead-letter queues */
     size_t outlet_count;
     size_t output_count;
+    bool rings_only;        /* all outlets lead to nodes of this launch: they hold and lose nothing */
     struct text letter;     /* for dead letters */
     struct edge *pass_edge; /* where blocks can go on whole; NULL: the function must see each message */
     size_t next_output;     /* round robin */
