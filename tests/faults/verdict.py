@@ -7,6 +7,8 @@ from peer.client import NoAnswer, UdpClient
 SHOWN_COUNT = 10
 # An asynchronous queue writes within its sync interval (10 ms) when the processors and the disk keep up; this is what
 # is granted to a loaded machine. That nothing younger than a lost message was kept is checked without any clock.
+# An answer that was sent before a kill is read behind it.
+ACK_TRAVEL_S = 1.0
 ASYNC_LOSS_S = 2.0
 LEFT = ("out", "dropped_oldest", "dropped_newest", "undeliverable", "expired", "dead_lettered", "queued",
         "in_flight")
@@ -78,7 +80,7 @@ def _async_faults(lost, acknowledged, came_at, kill_times):
         when = acknowledged.get(number)
         if when is None:
             continue
-        kill = next((moment for moment in kill_times if moment >= when), None)
+        kill = next((moment for moment in kill_times if moment >= when - ACK_TRAVEL_S), None)
         if kill is None:
             found.append("%d was lost although nothing was killed after its acknowledgement" % number)
         elif kill - when > ASYNC_LOSS_S:
