@@ -119,4 +119,13 @@ MUTATIONS = [
     Mutation("what was handed to a worker is not in the ledger", "nodes/queue/contents.c",
              "place_count(queue, LEASE_GIVEN_UP) + queue->kept.handed_count;", "place_count(queue, LEASE_GIVEN_UP);",
              "scenario.crash -f CrashTest"),
+    Mutation("a leased message is acknowledged before its output was taken", "nodes/worker_leases.c",
+             "if (outlet_taken_count(worker->outlets[i]) < debts->marks[place * worker->outlet_count + i])",
+             "if (debts->marks[place * worker->outlet_count + i] == UINT64_MAX)", "scenario.worker_leases"),
+    Mutation("an exactly-once worker forgets what it has done", "nodes/worker_leases.c",
+             "if (input->inbox != NULL)\n        inbox_add", "if (input->inbox == worker->inputs->inbox && false)\n        inbox_add",
+             "scenario.crash -f CrashTest"),
+    Mutation("an outbox settles what was only sent", "nodes/links/outlet.c",
+             "outbox_confirm(outlet->outbox, outlet->sent_count - sender_held_count(outlet));",
+             "outbox_confirm(outlet->outbox, outlet->sent_count);", "scenario.crash -f CrashTest"),
 ]
