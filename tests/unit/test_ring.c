@@ -145,13 +145,13 @@ static void test_two_threads(void **state)
 static void test_slow_producer(void **state)
 {
     (void)state;
-    run_exchange(200000, 20, 0);
+    run_exchange(200000, 500, 0);
 }
 
 static void test_slow_consumer(void **state)
 {
     (void)state;
-    run_exchange(200000, 0, 20);
+    run_exchange(200000, 0, 500);
 }
 
 int main(void)
