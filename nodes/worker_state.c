@@ -343,8 +343,3 @@ uint64_t worker_state_count(const struct worker_state *state)
 {
     return state->count;
 }
-
-uint64_t worker_state_memory_bytes(const struct worker_state *state)
-{
-    return sizeof *state + state->memory_bytes;
-}

@@ -59,6 +59,5 @@ enum status worker_state_each(struct worker_state *state, const void *prefix, si
                               millrace_pair_visit *visit, void *context, struct error *error) MUST_USE;
 
 uint64_t worker_state_count(const struct worker_state *state);
-uint64_t worker_state_memory_bytes(const struct worker_state *state);
 
 #endif

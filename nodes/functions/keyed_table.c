@@ -164,13 +164,6 @@ void *keyed_table_find(const struct keyed_table *table, const void *key, size_t 
     return slot != 0 ? record_at(table, (uint32_t)slot) : NULL;
 }
 
-void keyed_table_prefetch(const struct keyed_table *table, const void *key, size_t length)
-{
-    CHECK_MAGIC(table, TABLE_MAGIC);
-    if (length <= KEYED_TABLE_KEY_BYTES_MAX)
-        __builtin_prefetch(&table->slots[(uint64_t)hash(table, key, length) >> (32 - table->index_bits)]);
-}
-
 static void insert_slot(uint64_t *slots, unsigned index_bits, uint64_t slot)
 {
     const uint64_t mask = (UINT64_C(1) << index_bits) - 1;

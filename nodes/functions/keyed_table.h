@@ -47,10 +47,6 @@ void *keyed_table_find(const struct keyed_table *table, const void *key, size_t 
 enum status keyed_table_add(struct keyed_table *table, const void *key, size_t length, void **value, bool *added,
                             struct error *error) MUST_USE;
 
-/* Starts to fetch what keyed_table_find and keyed_table_add of `key` will need, for a caller with other work to do
- * first. */
-void keyed_table_prefetch(const struct keyed_table *table, const void *key, size_t length);
-
 uint64_t keyed_table_count(const struct keyed_table *table);
 uint64_t keyed_table_memory_bytes(const struct keyed_table *table);
 

@@ -36,11 +36,7 @@ static size_t put(struct queue *queue, const struct queue_command *command, char
 
 static void answer_put(struct queue *queue, const struct answer_way *way, const char *text, size_t length)
 {
-    uint64_t ticket = kept_put_ticket(queue);
-    if (ticket == 0)
-        answer_now(queue, way, text, length, NULL, 0);
-    else
-        answer_when_synced(queue, way, ticket, text, length, NULL, 0);
+    answer_when_synced(queue, way, kept_put_ticket(queue), text, length, NULL, 0);
 }
 
 static void handle_put(struct queue *queue, const struct answer_way *way, const struct queue_command *command)
@@ -133,11 +129,8 @@ static void get(struct queue *queue, const struct answer_way *way)
         answer_now(queue, way, text, queue_answer_needs_tcp(text, oldest.length), NULL, 0);
         return;
     }
-    uint64_t ticket = kept_ticket(queue); /* the message leaves when the disk has that it left */
-    if (ticket == 0)
-        answer_now(queue, way, oldest.text, oldest.length, NULL, 0);
-    else
-        answer_when_synced(queue, way, ticket, oldest.text, oldest.length, NULL, 0);
+    /* The message leaves when the disk has that it left. */
+    answer_when_synced(queue, way, kept_ticket(queue), oldest.text, oldest.length, NULL, 0);
     stats_add(&stats->out_count, 1);
     histogram_record(&stats->latency, queue->now_ns - oldest.put_ns, 1);
     contents_remove(queue, &oldest, true);
@@ -203,11 +196,7 @@ static void handle_ack(struct queue *queue, const struct answer_way *way, const 
 {
     char text[QUEUE_ANSWER_BYTES];
     size_t length = leasing_ack(queue, command, text);
-    uint64_t ticket = kept_ticket(queue);
-    if (ticket == 0)
-        answer_now(queue, way, text, length, NULL, 0);
-    else
-        answer_when_synced(queue, way, ticket, text, length, NULL, 0);
+    answer_when_synced(queue, way, kept_ticket(queue), text, length, NULL, 0);
 }
 
 static void handle_short(struct queue *queue, const struct answer_way *way, const struct queue_command *command)

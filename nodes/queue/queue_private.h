@@ -217,7 +217,7 @@ void command_frame(void *context, struct tcp_stream *stream, const void *text, s
 /* Sends head and body, behind what is held for the same stream. */
 void answer_now(struct queue *queue, const struct answer_way *way, const void *head, size_t head_length,
                 const void *body, size_t body_length);
-/* The same, not before the ticket is on the disk. Tickets must not go down from call to call. */
+/* The same, not before the ticket (0: none) is on the disk. */
 void answer_when_synced(struct queue *queue, const struct answer_way *way, uint64_t ticket, const void *head,
                         size_t head_length, const void *body, size_t body_length);
 /* Sends what may leave. Returns how many. */
