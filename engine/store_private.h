@@ -216,9 +216,6 @@ struct store_state_row *store_state_row(struct store *store, uint32_t state);
 
 /* Whether what is settled out of order, what is not, and the counts fit together. */
 enum status store_check_queue(struct store *store, const struct store_queue_row *row, struct error *error) MUST_USE;
-/* The first sequence from `sequence` on that is not settled; `next_sequence` if none is. */
-enum status store_skip_settled(struct store *store, const struct store_queue_row *row, uint64_t sequence,
-                               uint64_t *unsettled, struct error *error) MUST_USE;
 
 /* A settled range: a row of `ranges`. */
 struct store_range {
@@ -230,7 +227,6 @@ struct store_range {
 enum status store_find_range(struct store *store, enum store_sql sql, uint32_t queue, uint64_t sequence, bool *found,
                              struct store_range *range, struct error *error) MUST_USE;
 uint64_t store_hash_range(uint32_t queue, uint64_t first, uint64_t count);
-uint64_t store_hash_delivery(uint32_t queue, uint64_t sequence, uint64_t deliveries);
 
 /* A row of `chunks`; `records` is valid until the statement's next step. */
 struct store_chunk {

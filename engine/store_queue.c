@@ -28,7 +28,7 @@ uint64_t store_hash_range(uint32_t queue, uint64_t first, uint64_t count)
     return store_hash_numbers(numbers, 3);
 }
 
-uint64_t store_hash_delivery(uint32_t queue, uint64_t sequence, uint64_t deliveries)
+static uint64_t hash_delivery(uint32_t queue, uint64_t sequence, uint64_t deliveries)
 {
     const uint64_t numbers[] = {queue, sequence, deliveries, 0};
     return store_hash_numbers(numbers, 4);
@@ -121,7 +121,7 @@ static enum status count_delivery(struct store *store, struct store_queue_row *r
         status = store_statement(store, SQL_DELIVERY_WRITE, &statement, error);
     if (status != STATUS_OK)
         return status;
-    uint64_t sum = store_hash_delivery(queue, sequence, deliveries);
+    uint64_t sum = hash_delivery(queue, sequence, deliveries);
     row->delivery_count += found ? 0 : 1;
     row->delivery_sum += sum - (found ? old_sum : 0);
     row->is_dirty = true;
@@ -171,8 +171,9 @@ enum status store_find_range(struct store *store, enum store_sql sql, uint32_t q
     return status;
 }
 
-enum status store_skip_settled(struct store *store, const struct store_queue_row *row, uint64_t sequence,
-                               uint64_t *unsettled, struct error *error)
+/* The first sequence from `sequence` on that is not settled; `next_sequence` if none is. */
+static enum status skip_settled(struct store *store, const struct store_queue_row *row, uint64_t sequence,
+                                uint64_t *unsettled, struct error *error)
 {
     *unsettled = sequence < row->counts.settled_below ? row->counts.settled_below : sequence;
     if (row->range_count == 0)
@@ -232,7 +233,7 @@ static enum status check_deliveries(struct store *store, const struct store_queu
     bool has_row;
     while ((status = store_step(store, statement, &has_row, error)) == STATUS_OK && has_row) {
         count++;
-        sum += store_hash_delivery(row->counts.queue, store_column(statement, 0), store_column(statement, 1));
+        sum += hash_delivery(row->counts.queue, store_column(statement, 0), store_column(statement, 1));
     }
     sqlite3_reset(statement);
     if (status == STATUS_OK && (count != row->delivery_count || sum != row->delivery_sum))
@@ -338,7 +339,7 @@ static enum status read_deliveries(const struct reading *reading, uint64_t seque
     status = store_step(store, statement, &has_row, error);
     if (status == STATUS_OK && has_row) {
         *deliveries = (uint32_t)store_column(statement, 0);
-        if (store_column(statement, 1) != store_hash_delivery(queue, sequence, *deliveries))
+        if (store_column(statement, 1) != hash_delivery(queue, sequence, *deliveries))
             status = store_corrupt(store, error, "queue '%s', the deliveries of message %" PRIu64, reading->row->name,
                                    sequence);
     }
@@ -374,7 +375,7 @@ static enum status visit_chunk(struct reading *reading, const struct store_chunk
         if (sequence < reading->position)
             continue;
         if (sequence == range_begin) {
-            status = store_skip_settled(reading->store, reading->row, sequence, &reading->position, error);
+            status = skip_settled(reading->store, reading->row, sequence, &reading->position, error);
             if (status == STATUS_OK)
                 status = next_range(reading, reading->position, &range_begin, error);
             continue;
@@ -392,7 +393,7 @@ static enum status visit_chunk(struct reading *reading, const struct store_chunk
     }
     if (status != STATUS_OK || reading->is_stopped)
         return status;
-    return store_skip_settled(reading->store, reading->row, reading->position, &reading->position, error);
+    return skip_settled(reading->store, reading->row, reading->position, &reading->position, error);
 }
 
 static enum status lost(const struct reading *reading, uint64_t end, struct error *error)
@@ -436,7 +437,7 @@ enum status store_read_messages(struct store *store, uint32_t queue, uint64_t fi
                               .visit = visit,
                               .context = context,
                               .bytes_left = bytes_max};
-    status = store_skip_settled(store, reading.row, first_sequence, &reading.position, error);
+    status = skip_settled(store, reading.row, first_sequence, &reading.position, error);
     if (status == STATUS_OK && reading.position < reading.row->counts.next_sequence)
         status = read_chunks(&reading, error);
     store_end_reading(store, begun);
@@ -491,7 +492,7 @@ enum status store_salvage_messages(struct store *store, uint32_t queue, store_me
         tried = step < left ? skip_damage(store, queue, reading.position, step) : row->counts.next_sequence;
         *lost_count += tried - reading.position;
         reading.position = tried;
-        status = store_skip_settled(store, row, tried, &reading.position, error);
+        status = skip_settled(store, row, tried, &reading.position, error);
         tried = reading.position;
     }
     store_end_reading(store, begun);

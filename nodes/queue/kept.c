@@ -151,7 +151,8 @@ static bool is_durable_target(const struct queue *queue, size_t target)
     return false;
 }
 
-void kept_handed(void *context, size_t target, uint64_t count)
+/* The dispatch's handler. */
+static void note_handed(void *context, size_t target, uint64_t count)
 {
     struct queue *queue = context;
     struct kept *kept = &queue->kept;
@@ -446,7 +447,7 @@ enum status kept_open(struct queue *queue, struct error *error)
     kept->handed = calloc(queue->dispatch.target_count + 1, sizeof *kept->handed);
     kept->handed_released = calloc(queue->dispatch.target_count + 1, sizeof *kept->handed_released);
     CHECK(kept->handed != NULL && kept->handed_released != NULL);
-    queue->dispatch.handed = kept_handed;
+    queue->dispatch.handed = note_handed;
     queue->dispatch.context = queue;
     struct store_queue found;
     enum status status = journal_find_queue(kept->journal, queue_stored_name(node), &found, error);

@@ -12,7 +12,8 @@ static const char reason_expired[] = "the lease expired";
 static const char reason_ended[] = "the queue ended while it was on lease";
 enum { DEAD_LETTERS_A_STEP = 64 };
 
-enum status leasing_open(struct queue *queue, struct error *error)
+/* STATUS_SYSTEM: no random bytes, no memory. Nothing if they are there. */
+static enum status open_leases(struct queue *queue, struct error *error)
 {
     if (queue->leases != NULL)
         return STATUS_OK;
@@ -69,7 +70,7 @@ void leasing_lease(struct queue *queue, const struct queue_command *command, con
     struct error error = {0};
     struct oldest oldest = contents_oldest(queue);
     char text[QUEUE_ANSWER_BYTES];
-    if (oldest.text == NULL || leasing_open(queue, &error) != STATUS_OK) {
+    if (oldest.text == NULL || open_leases(queue, &error) != STATUS_OK) {
         stats_count(stats, COUNTER_EMPTY_GETS);
         answer_now(queue, way, "", 0, NULL, 0);
         return;
@@ -129,7 +130,7 @@ static void take_back(struct queue *queue, struct lease *lease, const void *reas
 enum status leasing_recover(struct queue *queue, const struct lease_message *message, struct error *error)
 {
     struct lease *lease = NULL;
-    enum status status = leasing_open(queue, error);
+    enum status status = open_leases(queue, error);
     if (status == STATUS_OK)
         status = leases_add_returned(queue->leases, message, &lease, error);
     if (status != STATUS_OK)

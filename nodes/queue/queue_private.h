@@ -188,9 +188,6 @@ void contents_write_stats(const struct queue *queue, struct text *text);
 
 /* ---- leasing.c ---- */
 
-/* STATUS_SYSTEM: no random bytes, no memory. Nothing if they are there. */
-enum status leasing_open(struct queue *queue, struct error *error) MUST_USE;
-
 /* A message of an earlier life of the queue waits in its old place, or is given up, if it was delivered as often as it
  * may be. STATUS_SYSTEM: no memory. */
 enum status leasing_recover(struct queue *queue, const struct lease_message *message, struct error *error) MUST_USE;
@@ -257,9 +254,6 @@ bool kept_is_synced(const struct queue *queue, uint64_t ticket);
 
 /* Renews kept_next, reads back what is beyond, and says whether the queue is full. Returns the work done. */
 uint64_t kept_step(struct queue *queue);
-
-/* The dispatch's handler, where the queue has a store. */
-void kept_handed(void *context, size_t target, uint64_t count);
 
 /* At a stop: what may not leave before it is on the disk is not to wait for the sync interval. */
 void kept_hurry(struct queue *queue);
