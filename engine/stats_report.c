@@ -4,7 +4,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 
 struct row {
     uint64_t in_count, out_count;

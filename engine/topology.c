@@ -11,9 +11,9 @@
 #include "engine/clock.h"
 #include "engine/cpu_list.h"
 #include "engine/guarantee_check.h"
-#include "engine/journal.h"
 #include "engine/node_loop.h"
 #include "engine/placement.h"
+#include "engine/store/journal.h"
 
 struct topology {
     const struct topology_spec *spec;

@@ -5,7 +5,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "nodes/node_types.h"
-#include "nodes/worker_config.h"
+#include "nodes/worker/worker_config.h"
 
 enum { DISPATCH_BATCH_MAX = 2048 }; /* messages a step */
 static const int64_t ahead_ns = 20 * NS_PER_MS;

@@ -4,7 +4,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 #include "nodes/queue/recent_ids.h"
 
 static const int64_t age_ns = 3600 * NS_PER_S;

@@ -5,8 +5,8 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
 #include "engine/message_store.h"
+#include "engine/store/journal.h"
 
 /* Unsent; beyond, the worker waits. */
 static const uint64_t unsent_bytes_max = 16 * 1024 * 1024;

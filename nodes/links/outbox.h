@@ -12,7 +12,7 @@
 
 #include "engine/block.h"
 #include "engine/node.h"
-#include "engine/store.h"
+#include "engine/store/store.h"
 
 struct outbox;
 

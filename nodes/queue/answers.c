@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "engine/check.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 #include "net/lhhttt.h"
 #include "nodes/queue/queue_private.h"
 

@@ -11,7 +11,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 #include "engine/topology_spec.h"
 #include "nodes/queue/queue_private.h"
 

@@ -7,7 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/store.h"
+#include "engine/store/store.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
 #include "nodes/queue/queue_private.h"

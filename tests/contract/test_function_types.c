@@ -16,7 +16,7 @@
 
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
-#include "nodes/worker_state.h"
+#include "nodes/worker/keyed_state.h"
 
 enum { RANDOM_BYTES = 64 * 1024, WHY_BYTES_MAX = 255 };
 

@@ -7,7 +7,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 #include "engine/topology.h"
 
 enum { FAKE_BATCH_COUNT = 100 };

@@ -4,7 +4,7 @@
 #ifndef TESTS_SUPPORT_PAIR_MODEL_H
 #define TESTS_SUPPORT_PAIR_MODEL_H
 
-#include "nodes/worker_state.h"
+#include "nodes/worker/keyed_state.h"
 
 struct model_pair {
     unsigned char *key, *value;

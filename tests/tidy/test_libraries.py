@@ -9,15 +9,15 @@ import tree
 HOMES = (
     (r"ck_", {"engine/ring.c"}),
     (r"curl/", {"net/http_post.c"}),
-    (r"sqlite3", {"engine/store_private.h"}),
-    (r"xxhash", {"engine/store.c"}),
+    (r"sqlite3", {"engine/store/store_private.h"}),
+    (r"xxhash", {"engine/store/store.c"}),
     (r"urcu", set()),
     (r"md5\.h", {"nodes/hash/symbol_choice.c"}),
-    (r"bsd/", {"nodes/worker_state.c"}),
+    (r"bsd/", {"nodes/worker/keyed_state.c"}),
     # Where JSON is read.
     (r"(?:cjson/)?cJSON\.h", {"nodes/metrics/metrics_parse.c", "nodes/text/json_field.c",
                                "nodes/queue/dead_letter.c",
-                                "nodes/sink_message.c", "nodes/store_import.c"}),
+                                "nodes/sink_message.c", "nodes/commands/store_import.c"}),
 )
 
 

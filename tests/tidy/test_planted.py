@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = pathlib.Path(os.environ.get("MILLRACE_ROOT") or HERE.parents[1])
 
 SOUND = {
-    "CMakeLists.txt": "engine/ring.c engine/idle.c net/http_post.c nodes/worker.c\n",
+    "CMakeLists.txt": "engine/ring.c engine/idle.c net/http_post.c nodes/worker/worker.c\n",
     "bench/CMakeLists.txt": "\n",
     "engine/ring.c": '#include "engine/ring.h"\n\nint ring_size(void)\n{\n    return 3;\n}\n',
     "engine/ring.h": "#ifndef ENGINE_RING_H\n#define ENGINE_RING_H\n\nint ring_size(void);\n\n#endif\n",
@@ -21,7 +21,7 @@ SOUND = {
         "#ifndef MILLRACE_MILLRACE_H\n#define MILLRACE_MILLRACE_H\n\n#include <stddef.h>\n\n#endif\n",
     "engine/idle.c": "typedef int idle_has_nothing;\n",
     "net/http_post.c": "typedef int http_post_has_nothing;\n",
-    "nodes/worker.c": '/* strcpy( is banned; so is volatile */\n#include "engine/ring.h"\n\nconst char *worker_text = "strcat(1)";\n',
+    "nodes/worker/worker.c": '/* strcpy( is banned; so is volatile */\n#include "engine/ring.h"\n\nconst char *worker_text = "strcat(1)";\n',
     "tests/peer.py": "import time\n",
 }
 
@@ -35,8 +35,8 @@ PLANTED = (
     ("banned", {"engine/idle.c": "void f(char *a)\n{\n    strcpy (a, a);\n}\n"}, "engine/idle.c:3: strcpy ("),
     ("banned", {"bench/idle.c": "volatile int flag;\n"}, "bench/idle.c:1: volatile"),
     ("banned", {"tests/peer.py": "from time import sleep\n"}, "tests/peer.py:1: from time"),
-    ("libraries", {"nodes/worker.c": "#include <ck_ring.h>\n"}, "nodes/worker.c:1: <ck_ring.h> belongs in engine/"),
-    ("libraries", {"nodes/worker.c": "#include <curl/curl.h>\n"}, "nodes/worker.c:1: <curl/curl.h> belongs in net/"),
+    ("libraries", {"nodes/worker/worker.c": "#include <ck_ring.h>\n"}, "nodes/worker/worker.c:1: <ck_ring.h> belongs in engine/"),
+    ("libraries", {"nodes/worker/worker.c": "#include <curl/curl.h>\n"}, "nodes/worker/worker.c:1: <curl/curl.h> belongs in net/"),
     ("length", {"engine/idle.c": "int a;\n" * 801}, "engine/idle.c: 801 lines"),
     ("length", {"engine/idle.c": "int a;\n\nvoid f(int b,\n       int c)\n{\n" + "    a++;\n" * 67 + "}\n"},
      "engine/idle.c:3: 71 lines"),

@@ -13,7 +13,7 @@
 #include "engine/clock.h"
 #include "nodes/dispatch.h"
 #include "nodes/node_types.h"
-#include "nodes/worker_config.h"
+#include "nodes/worker/worker_config.h"
 
 enum { CONSUMER_MAX = 4, RECORD_BYTES = 24 };
 

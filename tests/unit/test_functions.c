@@ -12,7 +12,7 @@
 
 #include "nodes/functions/function_settings.h"
 #include "nodes/functions/function_types.h"
-#include "nodes/worker_state.h"
+#include "nodes/worker/keyed_state.h"
 
 #define S "\001"
 

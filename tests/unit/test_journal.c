@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "engine/clock.h"
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 
 enum { LIMIT_S = 50 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/journal.h"
+#include "engine/store/journal.h"
 #include "nodes/node_types.h"
 #include "nodes/queue/queue_private.h"
 #include "tests/support/stepped_launch.h"

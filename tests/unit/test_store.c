@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "engine/random.h"
-#include "engine/store.h"
+#include "engine/store/store.h"
 
 enum { MODEL_COUNT = 3000 };
 

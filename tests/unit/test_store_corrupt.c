@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "engine/random.h"
-#include "engine/store.h"
+#include "engine/store/store.h"
 
 enum {
     SEED_COUNT = 400,

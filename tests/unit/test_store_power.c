@@ -21,7 +21,7 @@
 #include <cmocka.h>
 
 #include "engine/random.h"
-#include "engine/store.h"
+#include "engine/store/store.h"
 #include "tests/support/power_vfs.h"
 
 enum { SEED_COUNT = 110, CUTS_A_SEED = 5, BATCH_COUNT = 400, SEQUENCE_MAX = BATCH_COUNT * 40, KEY_COUNT = 64 };

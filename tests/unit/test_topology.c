@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 #include "engine/clock.h"
-#include "engine/journal.h"
 #include "engine/node_loop.h"
+#include "engine/store/journal.h"
 #include "engine/topology.h"
 #include "tests/support/fake_nodes.h"
 

@@ -1,11 +1,11 @@
-/* worker_call.c, worker_refusal.c: what a worker counts, and what becomes of what its function refuses. */
+/* call.c, refusal.c: what a worker counts, and what becomes of what its function refuses. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/random.h"
 #include "nodes/node_types.h"
 #include "nodes/queue/dead_letter.h"
-#include "nodes/worker_private.h"
+#include "nodes/worker/worker_private.h"
 #include "tests/support/stepped_launch.h"
 
 /* ---- a function that does what the message says ---- */

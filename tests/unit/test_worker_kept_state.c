@@ -1,4 +1,4 @@
-/* worker_kept_state.c and worker_call.c: a function's state through the real journal and store, over restarts. */
+/* kept_state.c and call.c: a function's state through the real journal and store, over restarts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 #include "engine/clock.h"
 #include "engine/topology_spec.h"
 #include "nodes/node_types.h"
-#include "nodes/worker_private.h"
+#include "nodes/worker/worker_private.h"
 
 /* ---- a function that counts its messages by their text, in its keyed state only ---- */
 

@@ -1,4 +1,4 @@
-/* worker_state.c: against a model, with and without a keeper; limits. */
+/* keyed_state.c: against a model, with and without a keeper; limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "engine/random.h"
-#include "nodes/worker_state.h"
+#include "nodes/worker/keyed_state.h"
 #include "tests/support/pair_model.h"
 
 enum { KEY_BYTES_MAX = 4, VALUE_BYTES_MAX = 24 };

@@ -1,0 +1,410 @@
+/* The durable thread's side: the open batch, the cut, the end. */
+#include "engine/store/journal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/check.h"
+#include "engine/clock.h"
+#include "engine/log.h"
+#include "engine/store/journal_private.h"
+
+enum { MAGIC = 0x4a524e4c };
+
+/* The open batch grows so far while the writer is busy; then producers are told to wait. At what a disk writes a second
+ * this is about a second's worth, and as much is with the writer. */
+enum { OPEN_BYTES_MAX = 64 << 20, BEHIND_BYTES = 4 << 20 };
+
+/* ---- open and start ---- */
+
+enum status journal_rehearse(const char *directory, struct error *error)
+{
+    struct stat found;
+    if (stat(directory, &found) == 0) {
+        if (!S_ISDIR(found.st_mode))
+            return error_set(error, STATUS_USAGE, "--store %s: not a directory", directory);
+        if (access(directory, R_OK | W_OK | X_OK) != 0)
+            return error_set_errno(error, errno, "--store %s", directory);
+        return STATUS_OK;
+    }
+    if (errno != ENOENT)
+        return error_set_errno(error, errno, "--store %s", directory);
+    /* It will be made: in the nearest one above that is there. */
+    char *parent = strdup(directory);
+    CHECK(parent != NULL);
+    enum status status = STATUS_OK;
+    for (;;) {
+        char *slash = strrchr(parent, '/');
+        if (slash == NULL)
+            memcpy(parent, ".", 2);
+        else if (slash == parent)
+            parent[1] = '\0';
+        else
+            *slash = '\0';
+        bool is_last = slash == NULL || slash == parent;
+        if (access(parent, W_OK | X_OK) == 0)
+            break;
+        if (errno != ENOENT || is_last) {
+            status = error_set_errno(error, errno, "--store %s: cannot be made in %s", directory, parent);
+            break;
+        }
+    }
+    free(parent);
+    return status;
+}
+
+enum status journal_open(struct journal **journal_pointer, const struct journal_settings *settings, struct idle *idle,
+                         struct error *error)
+{
+    struct journal *journal = aligned_alloc(CACHE_LINE_BYTES, sizeof *journal);
+    CHECK(journal != NULL);
+    memset(journal, 0, sizeof *journal);
+    journal->magic = MAGIC;
+    journal->directory = strdup(settings->directory);
+    CHECK(journal->directory != NULL);
+    journal->sync_interval_ns = settings->sync_interval_ns;
+    journal->log = settings->log;
+    journal->failed = settings->failed;
+    journal->failed_context = settings->context;
+    journal->durable_idle = idle;
+    journal->open = &journal->batches[0];
+    journal->open->ticket = 1;
+    idle_open(&journal->writer_idle, idle->crowd);
+    *journal_pointer = journal;
+    enum status status = store_open(&journal->store, settings->directory, error);
+    /* What an earlier process wrote and did not live to flush is believed from here on: a repeated id is answered, a
+     * message given away. So it must be on the disk. */
+    if (status == STATUS_OK)
+        status = store_sync(journal->store, error);
+    if (status == STATUS_OK)
+        atomic_store_explicit(&journal->stored_bytes, store_file_bytes(journal->store), memory_order_relaxed);
+    else
+        journal_close(journal_pointer);
+    return status;
+}
+
+/* ---- who has what in the store ---- */
+
+static bool is_found(const struct journal_finds *finds, uint32_t number)
+{
+    for (size_t i = 0; i < finds->count; i++)
+        if (finds->numbers[i] == number)
+            return true;
+    return false;
+}
+
+/* Two nodes that wrote to one place would each count without the other. */
+static enum status add_find(struct journal *journal, struct journal_finds *finds, uint32_t number, const char *name,
+                            struct error *error)
+{
+    if (is_found(finds, number))
+        return error_set(error, STATUS_USAGE,
+                         "--store %s: another node of this launch is kept as '%s' too: give each a --vuid of its own",
+                         journal->directory, name);
+    finds->numbers = realloc(finds->numbers, (finds->count + 1) * sizeof *finds->numbers);
+    CHECK(finds->numbers != NULL);
+    finds->numbers[finds->count++] = number;
+    return STATUS_OK;
+}
+
+enum status journal_find_queue(struct journal *journal, const char *name, struct store_queue *found,
+                               struct error *error)
+{
+    enum status status = store_find_queue(journal_store(journal), name, found, error);
+    return status == STATUS_OK ? add_find(journal, &journal->queues, found->queue, name, error) : status;
+}
+
+enum status journal_find_state(struct journal *journal, const char *name, uint32_t *state, struct error *error)
+{
+    enum status status = store_find_state(journal_store(journal), name, state, error);
+    return status == STATUS_OK ? add_find(journal, &journal->states, *state, name, error) : status;
+}
+
+/* A queue that was renamed or taken out of the launch leaves its messages behind, which somebody may miss. */
+static bool tell_left_behind(void *context, const char *name, uint32_t number)
+{
+    const struct journal *journal = context;
+    struct store_queue counts;
+    store_count_queue(journal->store, number, &counts);
+    if (counts.message_count > 0 && !is_found(&journal->queues, number))
+        log_line(journal->log, LOG_WARN,
+                 "--store %s: it has %llu messages of the queue '%s', which is not in this launch: they stay there",
+                 journal->directory, (unsigned long long)counts.message_count, name);
+    return true;
+}
+
+enum status journal_start(struct journal *journal, struct error *error)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    enum status status =
+        journal->log != NULL ? store_list_queues(journal->store, tell_left_behind, journal, error) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
+    int result = pthread_create(&journal->thread, NULL, journal_write, journal);
+    if (result != 0)
+        return error_set_errno(error, result, "cannot start the store's writer");
+    journal->started = true;
+    return STATUS_OK;
+}
+
+void journal_join(struct journal *journal, const struct journal_member *member)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    journal->members = realloc(journal->members, (journal->member_count + 1) * sizeof *journal->members);
+    CHECK(journal->members != NULL);
+    journal->members[journal->member_count++] = *member;
+}
+
+struct store *journal_store(struct journal *journal)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    CHECK(!journal->started);
+    return journal->store;
+}
+
+/* ---- the open batch ---- */
+
+/* What is put in next goes here. The first thing gives the batch its time: one look at the clocks a batch. */
+static inline struct journal_batch *put_in(struct journal *journal)
+{
+    struct journal_batch *batch = journal->open;
+    if (__builtin_expect(batch_is_empty(batch), 0)) {
+        batch->wall_ns = clock_wall_ns();
+        batch->monotonic_ns = clock_monotonic_ns();
+    }
+    return batch;
+}
+
+void journal_append(struct journal *journal, uint32_t queue, uint64_t sequence, const void *text, uint32_t length)
+{
+    batch_append(put_in(journal), queue, sequence, text, length);
+}
+
+void journal_settle(struct journal *journal, uint32_t queue, uint64_t first, uint64_t count)
+{
+    batch_settle(put_in(journal), queue, first, count);
+}
+
+void journal_count_delivery(struct journal *journal, uint32_t queue, uint64_t sequence, uint32_t deliveries)
+{
+    batch_count_delivery(put_in(journal), queue, sequence, deliveries);
+}
+
+void journal_remember_id(struct journal *journal, uint32_t queue, const void *id, size_t id_length,
+                         uint32_t message_bytes)
+{
+    batch_remember_id(put_in(journal), queue, id, id_length, message_bytes);
+}
+
+void journal_trim_ids(struct journal *journal, uint32_t queue, uint64_t count_max, int64_t oldest_wall_ns)
+{
+    batch_trim_ids(put_in(journal), queue, count_max, oldest_wall_ns);
+}
+
+void journal_put(struct journal *journal, uint32_t state, const void *key, size_t key_length, const void *value,
+                 size_t value_length)
+{
+    batch_put(put_in(journal), state, key, key_length, value, value_length);
+}
+
+void journal_delete(struct journal *journal, uint32_t state, const void *key, size_t key_length)
+{
+    batch_delete(put_in(journal), state, key, key_length);
+}
+
+uint64_t journal_ticket(const struct journal *journal)
+{
+    return journal->open->ticket;
+}
+
+/* Acquire, pairs with the writer's release in keep(): whoever sees a ticket kept sees in the store what is in it. */
+uint64_t journal_written_ticket(const struct journal *journal)
+{
+    return atomic_load_explicit(&journal->written_ticket, memory_order_acquire);
+}
+
+/* Acquire: as above. */
+uint64_t journal_synced_ticket(const struct journal *journal)
+{
+    return atomic_load_explicit(&journal->synced_ticket, memory_order_acquire);
+}
+
+void journal_want_sync(struct journal *journal)
+{
+    journal->open->wants_sync = true;
+}
+
+/* Relaxed: hints. That the disk is full may be seen late, and then the open batch takes a little more. */
+bool journal_has_room(const struct journal *journal)
+{
+    return journal->open->bytes < OPEN_BYTES_MAX && !atomic_load_explicit(&journal->is_refused, memory_order_relaxed) &&
+           !atomic_load_explicit(&journal->has_failed, memory_order_relaxed);
+}
+
+bool journal_is_behind(const struct journal *journal)
+{
+    return journal->open->bytes >= BEHIND_BYTES;
+}
+
+bool journal_is_cutting(const struct journal *journal)
+{
+    return journal->cutting;
+}
+
+/* ---- the cut ---- */
+
+static bool all_clean(const struct journal *journal)
+{
+    for (size_t i = 0; i < journal->member_count; i++) {
+        const struct journal_member *member = &journal->members[i];
+        if (member->is_clean != NULL && !member->is_clean(member->context))
+            return false;
+    }
+    return true;
+}
+
+/* Everything is clean. Seals the open batch, and returns it if there is something to be kept. */
+static struct journal_batch *seal(struct journal *journal)
+{
+    for (size_t i = 0; i < journal->member_count; i++)
+        if (journal->members[i].cut != NULL)
+            journal->members[i].cut(journal->members[i].context);
+    struct journal_batch *batch = journal->open;
+    return batch_is_empty(batch) && !batch->wants_sync ? NULL : batch;
+}
+
+/* ... and the writer is free. Whether there was something to hand over. */
+static bool cut(struct journal *journal)
+{
+    struct journal_batch *batch = seal(journal);
+    if (batch == NULL)
+        return false;
+    journal->open = batch == &journal->batches[0] ? &journal->batches[1] : &journal->batches[0];
+    journal->open->ticket = batch->ticket + 1;
+    /* Release, pairs with the writer's acquire in next_batch(): it sees all that was put into the batch. */
+    atomic_store_explicit(&journal->sealed, batch, memory_order_release);
+    idle_wake(&journal->writer_idle);
+    return true;
+}
+
+/* Whether a ticket went up since the last call. */
+static bool notices_kept(struct journal *journal)
+{
+    uint64_t written = journal_written_ticket(journal);
+    uint64_t synced = journal_synced_ticket(journal);
+    bool went_up = written != journal->seen_written_ticket || synced != journal->seen_synced_ticket;
+    journal->seen_written_ticket = written;
+    journal->seen_synced_ticket = synced;
+    return went_up;
+}
+
+size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadline_ns)
+{
+    /* No deadline of its own: the writer wakes this thread, and the interval is the writer's. */
+    (void)now_ns;
+    (void)deadline_ns;
+    size_t work = notices_kept(journal);
+    /* Acquire, pairs with the writer's release in give_back(): the other batch is empty and no more touched. */
+    if (atomic_load_explicit(&journal->sealed, memory_order_acquire) != NULL)
+        return work;
+    if (!all_clean(journal)) {
+        /* That a cut is wanted is something for all nodes to look at, once: what makes a member clean later is a step
+         * that did something, or an answer from outside, and either brings a turn. */
+        work += !journal->cutting;
+        journal->cutting = true;
+        return work;
+    }
+    work += journal->cutting;
+    journal->cutting = false;
+    return work + (cut(journal) ? 1 : 0);
+}
+
+/* ---- the end ---- */
+
+static enum status last_cut(struct journal *journal, struct error *error)
+{
+    if (all_clean(journal)) {
+        journal->last = seal(journal);
+        return STATUS_OK;
+    }
+    /* What was put in since is half of something: it must not be kept without the rest. */
+    return error_set(error, STATUS_SYSTEM, "--store %s: ended in the middle of work, which is as it was before it",
+                     journal->directory);
+}
+
+/* The durable thread has ended, so this one is in its place; its end is what orders the two. */
+enum status journal_finish(struct journal *journal, struct error *error)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    if (!journal->started || journal->finished)
+        return STATUS_OK;
+    journal->finished = true;
+    enum status status = last_cut(journal, error);
+    /* Release, pairs with the acquire in is_ending(): the writer that sees it sees `last` too. */
+    atomic_store_explicit(&journal->end, JOURNAL_ENDS, memory_order_release);
+    idle_wake(&journal->writer_idle);
+    pthread_join(journal->thread, NULL);
+    struct error failure = {0};
+    if (journal_failure(journal, &failure) == STATUS_OK)
+        return status;
+    *error = failure;
+    return journal->failure_status;
+}
+
+void journal_close(struct journal **journal_pointer)
+{
+    struct journal *journal = *journal_pointer;
+    if (journal == NULL)
+        return;
+    CHECK_MAGIC(journal, MAGIC);
+    struct error ignored = {0};
+    (void)!journal_finish(journal, &ignored);
+    store_close(&journal->reader);
+    store_close(&journal->store);
+    idle_close(&journal->writer_idle);
+    batch_free(&journal->batches[0]);
+    batch_free(&journal->batches[1]);
+    free(journal->members);
+    free(journal->queues.numbers);
+    free(journal->states.numbers);
+    free(journal->directory);
+    journal->magic = 0;
+    free(journal);
+    *journal_pointer = NULL;
+}
+
+/* ---- for looking at ---- */
+
+enum status journal_failure(const struct journal *journal, struct error *error)
+{
+    /* Acquire, pairs with the release in fail(): the text is whole. */
+    if (!atomic_load_explicit(&journal->has_failed, memory_order_acquire))
+        return STATUS_OK;
+    *error = journal->failure;
+    return journal->failure_status;
+}
+
+enum status journal_read(struct journal *journal, uint32_t queue, uint64_t first_sequence, uint64_t bytes_max,
+                         store_message_visit *visit, void *context, struct error *error)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    enum status status = STATUS_OK;
+    if (journal->reader == NULL)
+        status = store_open_reader(&journal->reader, journal->directory, error);
+    if (status == STATUS_OK)
+        status = store_read_messages(journal->reader, queue, first_sequence, bytes_max, visit, context, error);
+    return status;
+}
+
+struct journal_counts journal_counts(const struct journal *journal)
+{
+    return (struct journal_counts){
+        .batch_count = atomic_load_explicit(&journal->batch_count, memory_order_relaxed),
+        .sync_count = atomic_load_explicit(&journal->sync_count, memory_order_relaxed),
+        .retry_count = atomic_load_explicit(&journal->retry_count, memory_order_relaxed),
+        .stored_bytes = atomic_load_explicit(&journal->stored_bytes, memory_order_relaxed),
+    };
+}
