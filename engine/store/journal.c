@@ -123,6 +123,27 @@ enum status journal_find_state(struct journal *journal, const char *name, uint32
     return status == STATUS_OK ? add_find(journal, &journal->states, *state, name, error) : status;
 }
 
+enum status journal_find_box(struct journal *journal, const char *what, const char *address, const char *owner,
+                             struct store_queue *found, struct error *error)
+{
+    char name[STORE_NAME_BYTES_MAX + 1];
+    for (unsigned nth = 1;; nth++) {
+        char suffix[16] = "";
+        if (nth > 1)
+            snprintf(suffix, sizeof suffix, " #%u", nth);
+        if (snprintf(name, sizeof name, "%s %s of %s%s", what, address, owner, suffix) >= (int)sizeof name)
+            return error_set(error, STATUS_USAGE,
+                             "--store %s: '%s %s of %s' is too long a name; give the node a short "
+                             "--vuid",
+                             journal->directory, what, address, owner);
+        enum status status = store_find_queue(journal_store(journal), name, found, error);
+        if (status != STATUS_OK)
+            return status;
+        if (!is_found(&journal->queues, found->queue))
+            return add_find(journal, &journal->queues, found->queue, name, error);
+    }
+}
+
 /* A queue that was renamed or taken out of the launch leaves its messages behind, which somebody may miss. */
 static bool tell_left_behind(void *context, const char *name, uint32_t number)
 {

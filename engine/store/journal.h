@@ -87,6 +87,11 @@ enum status journal_find_queue(struct journal *journal, const char *name, struct
                                struct error *error) MUST_USE;
 enum status journal_find_state(struct journal *journal, const char *name, uint32_t *state,
                                struct error *error) MUST_USE;
+/* What the node of the stored name `owner` keeps for an address outside the launch, `what` being "inbox" or "outbox": a
+ * stored queue too. Of several for one address each call gets the next, in the order of the calls. STATUS_USAGE: the
+ * name would be too long. */
+enum status journal_find_box(struct journal *journal, const char *what, const char *address, const char *owner,
+                             struct store_queue *found, struct error *error) MUST_USE;
 
 /* ---- the open batch ---- */
 

@@ -35,7 +35,8 @@ static bool take_recovered(void *context, const void *id, size_t id_length, uint
     return inbox->status == STATUS_OK;
 }
 
-enum status inbox_open(struct inbox **inbox_pointer, struct node *node, const char *name, struct error *error)
+enum status inbox_open(struct inbox **inbox_pointer, struct node *node, const char *address, const char *owner,
+                       struct error *error)
 {
     struct inbox *inbox = calloc(1, sizeof *inbox);
     struct store_queue found;
@@ -46,14 +47,13 @@ enum status inbox_open(struct inbox **inbox_pointer, struct node *node, const ch
     inbox->now_ns = clock_monotonic_ns();
     inbox->wall_ns = clock_wall_ns();
     inbox->error = error;
-    struct store *store = journal_store(inbox->journal);
     enum status status = recent_ids_open(&inbox->names, INBOX_COUNT_MAX, age_ns, error);
     if (status == STATUS_OK)
-        status = store_find_queue(store, name, &found, error);
+        status = journal_find_box(inbox->journal, "inbox", address, owner, &found, error);
     if (status != STATUS_OK)
         return status;
     inbox->queue = found.queue;
-    status = store_read_ids(store, found.queue, take_recovered, inbox, error);
+    status = store_read_ids(journal_store(inbox->journal), found.queue, take_recovered, inbox, error);
     return status == STATUS_OK ? inbox->status : status;
 }
 

@@ -15,8 +15,10 @@ enum { INBOX_COUNT_MAX = 1000000 };
 
 struct inbox;
 
-/* `name`: of the stored queue that has the names; the same at each start. Main thread; node->journal is there. */
-enum status inbox_open(struct inbox **inbox, struct node *node, const char *name, struct error *error) MUST_USE;
+/* Of the queue at `address`; `owner`: the node's name in the store (journal_find_box). Main thread; node->journal is
+ * there. */
+enum status inbox_open(struct inbox **inbox, struct node *node, const char *address, const char *owner,
+                       struct error *error) MUST_USE;
 void inbox_close(struct inbox **inbox);
 
 /* Whether the message of this name (1 to 64 bytes) is done. */

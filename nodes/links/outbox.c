@@ -46,11 +46,11 @@ static bool take_recovered(void *context, const struct store_message *message)
     return true;
 }
 
-static enum status recover(struct outbox *outbox, const char *name, struct error *error)
+static enum status recover(struct outbox *outbox, const char *address, const char *owner, struct error *error)
 {
     struct store *store = journal_store(outbox->journal);
     struct store_queue found;
-    enum status status = journal_find_queue(outbox->journal, name, &found, error);
+    enum status status = journal_find_box(outbox->journal, "outbox", address, owner, &found, error);
     if (status != STATUS_OK)
         return status;
     outbox->queue = found.queue;
@@ -61,23 +61,24 @@ static enum status recover(struct outbox *outbox, const char *name, struct error
     outbox->popped_from = outbox->unsent_from;
     if (status == STATUS_OK && outbox->unsent_from + outbox->unsent.message_count != outbox->next_sequence)
         return error_set(error, STATUS_CORRUPT,
-                         "the messages of '%s' in the store have a gap; they can be saved "
-                         "with millrace store export",
-                         name);
+                         "the messages to %s in the store have a gap; they can be saved with millrace store "
+                         "export",
+                         address);
     if (status == STATUS_OK && outbox->unsent.message_count > 0)
-        log_line(outbox->node->log, LOG_INFO, "%s: sending %llu messages again that were not confirmed", name,
+        log_line(outbox->node->log, LOG_INFO, "%s: sending %llu messages again that were not confirmed", address,
                  (unsigned long long)outbox->unsent.message_count);
     return status;
 }
 
-enum status outbox_open(struct outbox **outbox_pointer, struct node *node, const char *name, struct error *error)
+enum status outbox_open(struct outbox **outbox_pointer, struct node *node, const char *address, const char *owner,
+                        struct error *error)
 {
     struct outbox *outbox = calloc(1, sizeof *outbox);
     CHECK(outbox != NULL && node->journal != NULL);
     *outbox_pointer = outbox;
     outbox->node = node;
     outbox->journal = node->journal;
-    return recover(outbox, name, error);
+    return recover(outbox, address, owner, error);
 }
 
 void outbox_close(struct outbox **outbox_pointer)

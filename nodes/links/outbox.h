@@ -16,8 +16,10 @@
 
 struct outbox;
 
-/* `name`: of the stored queue; the same at each start. Main thread; node->journal is there. */
-enum status outbox_open(struct outbox **outbox, struct node *node, const char *name, struct error *error) MUST_USE;
+/* For what goes to `address`; `owner`: the node's name in the store (journal_find_box). Main thread; node->journal is
+ * there. */
+enum status outbox_open(struct outbox **outbox, struct node *node, const char *address, const char *owner,
+                        struct error *error) MUST_USE;
 void outbox_close(struct outbox **outbox);
 
 /* Whether its node may take more input for it. */

@@ -56,8 +56,8 @@ enum status outlet_open(struct outlet **outlet_pointer, struct node *node, const
     if (port->edge != NULL)
         return STATUS_OK;
     enum status status = open_sender(outlet, port, promise != NULL && promise->confirms, error);
-    if (status == STATUS_OK && promise != NULL && promise->outbox_name != NULL)
-        status = outbox_open(&outlet->outbox, node, promise->outbox_name, error);
+    if (status == STATUS_OK && promise != NULL && promise->outbox_owner != NULL)
+        status = outbox_open(&outlet->outbox, node, port->address->text, promise->outbox_owner, error);
     return status;
 }
 

@@ -19,8 +19,9 @@ struct outlet_counts {
 
 /* For a worker that promises more than at most once; of what goes out of the launch. */
 struct outlet_promise {
-    bool confirms;           /* a queue gets each message with an id, until it says that it has it (remote_putid.h) */
-    const char *outbox_name; /* not NULL: it is kept in the store, under that name, until it was taken (outbox.h) */
+    bool confirms; /* a queue gets each message with an id, until it says that it has it (remote_putid.h) */
+    const char
+        *outbox_owner; /* not NULL: it is kept in the store until it was taken, for the node of this stored name */
 };
 
 /* `promise` NULL: none. */

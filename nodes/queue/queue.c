@@ -340,14 +340,8 @@ static enum status open_dead_letter(struct queue *queue, struct error *error)
         port = node->outputs[i].address != NULL ? &node->outputs[i] : port;
     if (port == NULL)
         return STATUS_OK;
-    char name[STORE_NAME_BYTES_MAX + 1];
     bool boxed = node->journal != NULL && queue->config->durability != DURABILITY_MEMORY && port->edge == NULL;
-    if (boxed && snprintf(name, sizeof name, "outbox %s of %s", port->address->text, queue_stored_name(node)) >=
-                     (int)sizeof name)
-        return error_set(error, STATUS_USAGE,
-                         "--dead-letter: the store needs a shorter name for it; give it a short "
-                         "--vuid");
-    const struct outlet_promise promise = {.confirms = boxed, .outbox_name = boxed ? name : NULL};
+    const struct outlet_promise promise = {.confirms = boxed, .outbox_owner = boxed ? queue_stored_name(node) : NULL};
     return outlet_open(&queue->dead_letter, node, port, &promise, error);
 }
 

@@ -1,7 +1,5 @@
 #include "nodes/worker/worker_private.h"
 
-#include <stdio.h>
-
 #include "engine/store/journal.h"
 #include "engine/topology_spec.h"
 
@@ -9,27 +7,6 @@ bool worker_is_durable(const struct node_spec *node, const struct topology_spec 
 {
     const struct worker_config *config = node->config;
     return spec->launch.store != NULL && config->guarantee != GUARANTEE_AT_MOST_ONCE;
-}
-
-static bool is_kept(const struct worker *worker)
-{
-    return worker->node->durable && worker->node->journal != NULL;
-}
-
-enum status worker_durable_outbox_name(const struct worker *worker, const struct port *port, char *name, bool *boxed,
-                                       struct error *error)
-{
-    char own[STORE_NAME_BYTES_MAX + 1];
-    *boxed = is_kept(worker) && port->edge == NULL;
-    if (!*boxed)
-        return STATUS_OK;
-    enum status status = worker_kept_state_name(worker->node, own, error);
-    if (status != STATUS_OK)
-        return status;
-    int length = snprintf(name, STORE_NAME_BYTES_MAX + 1, "outbox %s of %s", port->address->text, own);
-    return length <= STORE_NAME_BYTES_MAX
-               ? STATUS_OK
-               : error_set(error, STATUS_USAGE, "the store needs a shorter name for it; give it a short --vuid");
 }
 
 static bool leads_to_durable(const struct port *port)
@@ -54,7 +31,7 @@ static bool is_clean(void *context)
 
 void worker_durable_join(struct worker *worker)
 {
-    if (!is_kept(worker))
+    if (!worker->is_kept)
         return;
     struct journal_member member = {.is_clean = is_clean, .context = worker};
     journal_join(worker->node->journal, &member);
@@ -63,7 +40,7 @@ void worker_durable_join(struct worker *worker)
 bool worker_durable_may_take(const struct worker *worker)
 {
     const struct node *node = worker->node;
-    if (!is_kept(worker))
+    if (!worker->is_kept)
         return true;
     /* Without room (a full disk) what it did would pile up in the open batch. */
     if (journal_is_cutting(node->journal) || !journal_has_room(node->journal))

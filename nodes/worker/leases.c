@@ -3,7 +3,6 @@
  * acknowledgement, which it gives, in the order in which it took the messages, when all that came of a message is where
  * it belongs: with a store, when the batch that has it is on the disk; without, when its receivers have taken it.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "engine/check.h"
@@ -11,27 +10,7 @@
 #include "engine/store/journal.h"
 #include "nodes/worker/worker_private.h"
 
-static bool is_kept(const struct worker *worker)
-{
-    return worker->node->durable && worker->node->journal != NULL;
-}
-
 /* ---- open and close ---- */
-
-static enum status open_inbox(struct worker *worker, struct worker_input *input, struct error *error)
-{
-    char name[STORE_NAME_BYTES_MAX + 1];
-    char inbox_name[STORE_NAME_BYTES_MAX + 1];
-    if (!is_kept(worker) || worker->config->guarantee != GUARANTEE_EXACTLY_ONCE)
-        return STATUS_OK;
-    enum status status = worker_kept_state_name(worker->node, name, error);
-    if (status != STATUS_OK)
-        return status;
-    int length = snprintf(inbox_name, sizeof inbox_name, "inbox %s of %s", input->address->text, name);
-    if (length >= (int)sizeof inbox_name)
-        return error_set(error, STATUS_USAGE, "the store needs a shorter name for it; give it a short --vuid");
-    return inbox_open(&input->inbox, worker->node, inbox_name, error);
-}
 
 enum status worker_leases_open_input(struct worker *worker, struct worker_input *input, const struct address *address,
                                      struct error *error)
@@ -41,7 +20,9 @@ enum status worker_leases_open_input(struct worker *worker, struct worker_input 
     input->gives_back = true;
     enum status status = remote_lease_open(&input->lease, worker->node, address, config->delay_ns, config->lease_ns,
                                            config->message_bytes_max, error);
-    return status == STATUS_OK ? open_inbox(worker, input, error) : status;
+    if (status == STATUS_OK && worker->is_kept && config->guarantee == GUARANTEE_EXACTLY_ONCE)
+        status = inbox_open(&input->inbox, worker->node, address->text, worker->stored_name, error);
+    return status;
 }
 
 void worker_leases_open(struct worker *worker)
@@ -73,7 +54,7 @@ static void owe(struct worker *worker, struct worker_input *input, uint64_t numb
     CHECK(debts->count < debts->capacity); /* no queue gives more at a time */
     size_t place = (debts->first + debts->count++) % debts->capacity;
     debts->items[place] = (struct worker_debt){.input = input, .number = number};
-    if (is_kept(worker)) {
+    if (worker->is_kept) {
         debts->items[place].ticket = journal_ticket(worker->node->journal);
         journal_want_sync(worker->node->journal);
         return;
@@ -112,7 +93,7 @@ bool worker_leases_take(struct worker *worker, struct worker_input *input, bool 
 static bool is_settled(const struct worker *worker, size_t place)
 {
     const struct worker_debts *debts = &worker->debts;
-    if (is_kept(worker))
+    if (worker->is_kept)
         return journal_synced_ticket(worker->node->journal) >= debts->items[place].ticket;
     for (size_t i = 0; i < worker->outlet_count; i++)
         if (outlet_taken_count(worker->outlets[i]) < debts->marks[place * worker->outlet_count + i])

@@ -210,13 +210,13 @@ static enum status open_function(struct worker *worker, struct error *error)
 static enum status open_kept_state(struct worker *worker, struct error *error)
 {
     struct node *node = worker->node;
-    char name[STORE_NAME_BYTES_MAX + 1];
-    if (!node->durable || node->journal == NULL)
+    worker->is_kept = node->durable && node->journal != NULL;
+    if (!worker->is_kept)
         return STATUS_OK;
-    enum status status = worker_kept_state_name(node, name, error);
-    return status == STATUS_OK
-               ? worker_kept_state_open(&worker->kept_state, node->journal, name, &worker->state_keeper, error)
-               : status;
+    enum status status = worker_kept_state_name(node, worker->stored_name, error);
+    return status == STATUS_OK ? worker_kept_state_open(&worker->kept_state, node->journal, worker->stored_name,
+                                                        &worker->state_keeper, error)
+                               : status;
 }
 
 static enum status open_inputs(struct worker *worker, struct error *error)
@@ -242,15 +242,11 @@ static enum status open_inputs(struct worker *worker, struct error *error)
 
 static enum status open_outlet(struct worker *worker, size_t index, struct error *error)
 {
-    const struct port *port = &worker->node->outputs[index];
-    char name[STORE_NAME_BYTES_MAX + 1];
-    struct outlet_promise promise = {.confirms = worker->config->guarantee != GUARANTEE_AT_MOST_ONCE};
-    bool boxed;
-    enum status status = worker_durable_outbox_name(worker, port, name, &boxed, error);
-    if (status != STATUS_OK)
-        return status;
-    promise.outbox_name = boxed ? name : NULL;
-    return outlet_open(&worker->outlets[index], worker->node, port, &promise, error);
+    const struct outlet_promise promise = {
+        .confirms = worker->config->guarantee != GUARANTEE_AT_MOST_ONCE,
+        .outbox_owner = worker->is_kept ? worker->stored_name : NULL,
+    };
+    return outlet_open(&worker->outlets[index], worker->node, &worker->node->outputs[index], &promise, error);
 }
 
 static enum status open_outputs(struct worker *worker, struct error *error)

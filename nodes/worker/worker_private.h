@@ -92,6 +92,8 @@ struct worker {
     /* Who keeps it; set before the function is opened. `put` NULL: nobody. */
     struct worker_state_keeper state_keeper;
     struct worker_kept_state kept_state; /* of the keeper */
+    bool is_kept;                        /* what it does is in the journal */
+    char stored_name[STORE_NAME_BYTES_MAX + 1];
     struct worker_input *inputs;
     size_t input_count;
     size_t next_input;
@@ -206,10 +208,6 @@ void worker_leases_settle(struct worker *worker);
 
 /* The node type's is_durable. */
 bool worker_is_durable(const struct node_spec *node, const struct topology_spec *spec);
-
-/* The name of the stored queue that is the outbox of an output; *boxed false: it needs none. */
-enum status worker_durable_outbox_name(const struct worker *worker, const struct port *port, char *name, bool *boxed,
-                                       struct error *error) MUST_USE;
 
 /* Joins the journal, if the worker is durable. When its outlets are open. */
 void worker_durable_join(struct worker *worker);

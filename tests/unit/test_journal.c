@@ -358,6 +358,30 @@ static void test_a_name_is_one_node_s(void **state)
     assert_int_equal(found.queue, other.queue);
 }
 
+static void test_boxes_for_one_address(void **state)
+{
+    (void)state;
+    struct journal_settings settings = {.directory = place, .sync_interval_ns = 60 * NS_PER_S};
+    struct store_queue first[2];
+    struct store_queue second[2];
+    struct store_queue inbox;
+    for (unsigned life = 0; life < 2; life++) {
+        OK(journal_open(&journal, &settings, &idle, &error));
+        OK(journal_find_box(journal, "outbox", "tcp://h:1", "w", &first[life], &error));
+        OK(journal_find_box(journal, "outbox", "tcp://h:1", "w", &second[life], &error));
+        OK(journal_find_box(journal, "inbox", "tcp://h:1", "w", &inbox, &error));
+        assert_int_not_equal(first[life].queue, second[life].queue);
+        assert_int_not_equal(first[life].queue, inbox.queue);
+        char longest[STORE_NAME_BYTES_MAX + 1] = "";
+        memset(longest, 'w', STORE_NAME_BYTES_MAX);
+        assert_int_equal(journal_find_box(journal, "outbox", "tcp://h:1", longest, &inbox, &error), STATUS_USAGE);
+        assert_non_null(strstr(error.text, "--vuid"));
+        journal_close(&journal);
+    }
+    assert_int_equal(first[0].queue, first[1].queue);
+    assert_int_equal(second[0].queue, second[1].queue);
+}
+
 static void test_a_full_disk(void **state)
 {
     (void)state;
@@ -574,6 +598,7 @@ int main(void)
         JOURNAL_TEST(test_the_interval),
         JOURNAL_TEST(test_a_start_flushes),
         JOURNAL_TEST(test_a_name_is_one_node_s),
+        JOURNAL_TEST(test_boxes_for_one_address),
         JOURNAL_TEST(test_a_full_disk),
         JOURNAL_TEST(test_an_end_on_a_full_disk),
         JOURNAL_TEST(test_a_failure_is_for_good),
