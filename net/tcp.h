@@ -57,6 +57,11 @@ struct tcp_counts {
  * tcp_server_flush / tcp_client_flush, whichever is first; many frames share a write. */
 void tcp_send(struct tcp_stream *stream, const void *head, size_t head_length, const void *body, size_t body_length);
 size_t tcp_unsent_bytes(const struct tcp_stream *stream);
+/* The owner holds back answers that take so many bytes of its memory. They count as unsent, so that no more is read
+ * from a peer that asks on and on; and a stream whose peer has closed its direction stays for them. tcp_unowe when they
+ * were sent. */
+void tcp_owe(struct tcp_stream *stream, size_t bytes);
+void tcp_unowe(struct tcp_stream *stream, size_t bytes);
 /* Sends what is queued, as far as the peer takes it, then closes. */
 void tcp_shut(struct tcp_stream *stream);
 void **tcp_user(struct tcp_stream *stream);

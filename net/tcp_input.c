@@ -48,9 +48,9 @@ static void refuse_length(struct tcp_stream *stream, uint64_t text_length)
 static bool may_go_on(struct tcp_stream *stream)
 {
     size_t unsent_bytes_max = stream->set->limits.unsent_bytes_max;
-    if (stream->state == TCP_STREAM_OPEN && stream->output.length > unsent_bytes_max) {
+    if (stream->state == TCP_STREAM_OPEN && tcp_stream_unsent(stream) > unsent_bytes_max) {
         tcp_stream_write(stream);
-        if (stream->state == TCP_STREAM_OPEN && stream->output.length > unsent_bytes_max)
+        if (stream->state == TCP_STREAM_OPEN && tcp_stream_unsent(stream) > unsent_bytes_max)
             stream->blocked = true;
     }
     return stream->state == TCP_STREAM_OPEN && !stream->blocked && !stream->set->quiet;
@@ -200,7 +200,7 @@ void tcp_input_ready(struct tcp_stream *stream, uint32_t events)
     if (stream->set->quiet)
         return;
     if (stream->blocked) {
-        if (stream->output.length <= stream->set->limits.unsent_bytes_max / 2)
+        if (tcp_stream_unsent(stream) <= stream->set->limits.unsent_bytes_max / 2)
             resume(stream);
         return;
     }

@@ -222,9 +222,16 @@ static bool discard(struct tcp_stream *stream)
 
 /* ---- output ---- */
 
+/* The peer has closed its direction only, and its owner holds back answers for it. Behind a last word of ours none goes
+ * out. */
+static bool awaits_answers(const struct tcp_stream *stream)
+{
+    return stream->state == TCP_STREAM_ENDING && stream->end == TCP_END_PEER && stream->owed_bytes > 0;
+}
+
 static bool may_send(const struct tcp_stream *stream)
 {
-    return stream->state == TCP_STREAM_OPEN;
+    return stream->state == TCP_STREAM_OPEN || awaits_answers(stream);
 }
 
 void tcp_send(struct tcp_stream *stream, const void *head, size_t head_length, const void *body, size_t body_length)
@@ -252,6 +259,21 @@ size_t tcp_unsent_bytes(const struct tcp_stream *stream)
     return stream->output.length;
 }
 
+void tcp_owe(struct tcp_stream *stream, size_t bytes)
+{
+    CHECK_MAGIC(stream, STREAM_MAGIC);
+    stream->owed_bytes += bytes;
+}
+
+void tcp_unowe(struct tcp_stream *stream, size_t bytes)
+{
+    CHECK_MAGIC(stream, STREAM_MAGIC);
+    CHECK(bytes <= stream->owed_bytes);
+    stream->owed_bytes -= bytes;
+    if (stream->blocked || stream->state == TCP_STREAM_ENDING)
+        mark_dirty(stream);
+}
+
 void tcp_stream_write(struct tcp_stream *stream)
 {
     struct tcp_buffer *output = &stream->output;
@@ -276,13 +298,15 @@ static uint32_t wanted_events(struct tcp_stream *stream)
 {
     const struct tcp_stream_set *set = stream->set;
     bool reads = stream->state == TCP_STREAM_OPEN && !set->quiet;
-    if (reads && stream->output.length > set->limits.unsent_bytes_max)
+    if (reads && tcp_stream_unsent(stream) > set->limits.unsent_bytes_max)
         stream->blocked = true;
     uint32_t events = 0;
     if (reads && !stream->blocked)
         events |= EPOLLIN;
-    /* A blocked stream goes on in its ready, also when another call has sent everything by then. */
-    if (stream->output.length > 0 || (reads && stream->blocked))
+    /* A blocked stream goes on in its ready, also when another call has sent everything by then; but not as long as it
+     * is blocked for what is held back. */
+    bool goes_on = stream->blocked && tcp_stream_unsent(stream) <= set->limits.unsent_bytes_max / 2;
+    if (stream->output.length > 0 || (reads && goes_on))
         events |= EPOLLOUT;
     return events;
 }
@@ -293,7 +317,7 @@ static void settle(struct tcp_stream *stream)
 {
     unmark_dirty(stream);
     tcp_stream_write(stream);
-    if (stream->state == TCP_STREAM_ENDING && stream->output.length == 0)
+    if (stream->state == TCP_STREAM_ENDING && stream->output.length == 0 && !awaits_answers(stream))
         complete(stream);
     else if (stream->state != TCP_STREAM_DEAD)
         poll_events(stream, wanted_events(stream));

@@ -66,6 +66,7 @@ struct tcp_stream {
     /* Header and text of the frame that `input` begins with; 0: not known yet. */
     uint64_t frame_bytes;
     struct tcp_buffer output;
+    size_t owed_bytes; /* that the owner holds back */
 
     size_t linger_bytes; /* LINGERING: how much may still be thrown away */
     enum tcp_end end;    /* ENDING: what `closed` will say */
@@ -126,6 +127,12 @@ void tcp_stream_finish(struct tcp_stream *stream, enum tcp_end end, const char *
 void tcp_stream_broke(struct tcp_stream *stream, int error_number);
 /* Writes what is queued, as far as the peer takes it. May leave the stream DEAD. */
 void tcp_stream_write(struct tcp_stream *stream);
+
+/* What was not given to the kernel, or is not even queued. */
+static inline size_t tcp_stream_unsent(const struct tcp_stream *stream)
+{
+    return stream->output.length + stream->owed_bytes;
+}
 
 /* Makes room for `more` bytes behind what is in use. */
 void tcp_buffer_reserve(struct tcp_buffer *buffer, size_t more);

@@ -126,8 +126,12 @@ static void hold(struct queue *queue, const struct answer_way *way, uint64_t tic
         memcpy(held->text, head, head_length);
     if (body_length > 0)
         memcpy(held->text + head_length, body, body_length);
-    if (held->caller != NULL)
+    if (held->caller != NULL) {
         held->caller->held_count++;
+        tcp_owe(way->stream, sizeof *held + held->length);
+    } else {
+        queue->held_datagram_count++;
+    }
 }
 
 static void send_datagram(struct queue *queue, const struct answer_way *way, const void *head, size_t head_length,
@@ -192,8 +196,12 @@ uint64_t answers_step(struct queue *queue)
         struct answer_way way;
         if (held->caller != NULL)
             held->caller->held_count--;
+        else
+            queue->held_datagram_count--;
         if (way_back(held, &way))
             send_answer(queue, &way, held->text, held->length, NULL, 0);
+        if (way.stream != NULL)
+            tcp_unowe(way.stream, sizeof *held + held->length);
         forget_caller(held->caller);
         free(held);
         sent++;

@@ -8,6 +8,9 @@
  * and a look costs as much as the rest of a command. One that is put and taken within them has waited for 0 ns. */
 static const unsigned trusted_count_max = 16;
 
+/* Over UDP so many answers may wait for the disk; a stream has a bound of its own (tcp_owe). */
+enum { HELD_DATAGRAM_COUNT_MAX = 65536 };
+
 /* ---- PUT, PUTID, SEEN ---- */
 
 static size_t put(struct queue *queue, const struct queue_command *command, char *text, bool *taken)
@@ -289,6 +292,10 @@ void command_datagram(void *context, struct udp_socket *socket, const struct udp
     struct queue *queue = context;
     const void *text;
     size_t text_length;
+    if (queue->held_datagram_count >= HELD_DATAGRAM_COUNT_MAX) { /* as if it had been lost on the way */
+        stats_count(queue->node->stats, COUNTER_UNHEARD);
+        return;
+    }
     if (lhhttt_read_datagram(data, length, &text, &text_length) != STATUS_OK) {
         log_malformed(queue, data, length);
         return;

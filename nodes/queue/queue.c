@@ -54,6 +54,7 @@ static const struct counter queue_counters[] = {
     [COUNTER_NEEDS_TCP] = {"needs_tcp", "GETs over UDP of a message that no datagram holds", false},
     [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
     [COUNTER_REPLIES_FAILED] = {"replies_failed", "answers that could not be sent", false},
+    [COUNTER_UNHEARD] = {"unheard", "datagrams that were let go, for too many answers wait for the disk", false},
     [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     [COUNTER_RECOVERED] = {"recovered", "messages that the start found in the store; part of in", false},
     [COUNTER_DUPLICATES] = {"duplicates", "PUTIDs of an id that was known; not part of in", false},

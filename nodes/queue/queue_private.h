@@ -42,6 +42,7 @@ enum queue_counter {
     COUNTER_NEEDS_TCP,
     COUNTER_EMPTY_GETS,
     COUNTER_REPLIES_FAILED,
+    COUNTER_UNHEARD,
     COUNTER_REFUSED,
     COUNTER_RECOVERED,
     COUNTER_DUPLICATES,
@@ -129,9 +130,10 @@ struct queue {
     struct text text;           /* for STATS and dead letters */
 
     struct kept kept;
-    struct waiting_list held;    /* answers, in order of their tickets */
-    struct waiting_list waiting; /* commands that wait for room in the queue, and those behind them */
-    bool replaying;              /* the command at hand is the first of `waiting` */
+    struct waiting_list held;     /* answers, in order of their tickets */
+    uint64_t held_datagram_count; /* of them, over UDP */
+    struct waiting_list waiting;  /* commands that wait for room in the queue, and those behind them */
+    bool replaying;               /* the command at hand is the first of `waiting` */
 };
 
 /* ---- contents.c ---- */

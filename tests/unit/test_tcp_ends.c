@@ -51,6 +51,13 @@ static void test_peer_that_never_reads_is_bounded(void **state)
     close(other);
 }
 
+/* A question that gets no answer; the house has had `count` then. */
+static void exchange_mute(struct house *house, int fd, size_t count)
+{
+    peer_send(house, fd, "11q", 3);
+    WAIT_UNTIL(house, house->frame_count == count);
+}
+
 /* A blocked stream goes on also when the owner's flush, and not the poller, has sent what blocked it. */
 static void test_blocked_goes_on_after_a_flush(void **state)
 {
@@ -138,6 +145,52 @@ static void test_reset(void **state)
     WAIT_UNTIL(house, house->closed_count == 2);
     assert_int_equal(house->last_end, TCP_END_CUT);
     assert_true(strlen(house->last_why) > 0);
+}
+
+/* What the owner holds back counts as unsent; and while only that blocks a stream, the poller has nothing to say of it.
+ */
+static void test_blocked_by_what_is_held_back(void **state)
+{
+    struct house *house = *state;
+    house->mute = true;
+    int fd = connect_peer(house);
+    struct tcp_stream *stream = house->last_opened;
+    exchange_mute(house, fd, 1);
+    tcp_owe(stream, UNSENT_BYTES_MAX + 1);
+    peer_send(house, fd, "11b11c11d", 9);
+    WAIT_UNTIL(house, house->frame_count == 2); /* nobody looked before */
+    for (unsigned i = 0; i < 20; i++)
+        step_house(house);
+    assert_int_equal(house->frame_count, 2);
+    assert_int_equal(poller_wait(house->poller, 0), 0);
+    tcp_unowe(stream, UNSENT_BYTES_MAX / 2); /* not half of it yet */
+    tcp_server_flush(house->server);
+    assert_int_equal(poller_wait(house->poller, 0), 0);
+    tcp_unowe(stream, UNSENT_BYTES_MAX / 2 + 1);
+    WAIT_UNTIL(house, house->frame_count == 4);
+    close(fd);
+}
+
+/* A peer that has closed its direction gets what was held back for it, and then our end. */
+static void test_a_half_closed_stream_stays_for_answers(void **state)
+{
+    struct house *house = *state;
+    house->mute = true;
+    int fd = connect_peer(house);
+    struct tcp_stream *stream = house->last_opened;
+    exchange_mute(house, fd, 1);
+    tcp_owe(stream, 100);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    for (unsigned i = 0; i < 20; i++)
+        step_house(house);
+    assert_int_equal(house->closed_count, 0);
+    tcp_send(stream, "late", 4, NULL, 0);
+    tcp_unowe(stream, 100);
+    peer_expects(house, fd, "14late");
+    peer_expects_end(house, fd);
+    WAIT_UNTIL(house, house->closed_count == 1);
+    assert_int_equal(house->last_end, TCP_END_PEER);
+    close(fd);
 }
 
 /* A blocked stream whose peer resets must neither stay nor be reported for ever. */
@@ -388,6 +441,8 @@ int main(void)
         HOUSE_TEST(test_half_closed_peer_gets_its_answers),
         HOUSE_TEST(test_cut_within_a_frame),
         HOUSE_TEST(test_reset),
+        HOUSE_TEST(test_blocked_by_what_is_held_back),
+        HOUSE_TEST(test_a_half_closed_stream_stays_for_answers),
         HOUSE_TEST(test_reset_while_blocked),
         HOUSE_TEST(test_connection_limit),
         HOUSE_TEST(test_out_of_descriptors),
