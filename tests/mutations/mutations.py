@@ -115,7 +115,7 @@ MUTATIONS = [
              "scenario.crash -f CrashTest"),
     Mutation("a cut does not wait for what is between the nodes", "nodes/worker/durable.c",
              "edge_in_flight(node->outputs[i].edge) > 0)\n            return false;",
-             "edge_in_flight(node->outputs[i].edge) > 0)\n            return true;", "scenario.crash -f CrashTest"),
+             "edge_in_flight(node->outputs[i].edge) > 0)\n            return true;", "scenario.exactly_once"),
     Mutation("what was handed to a worker is not in the ledger", "nodes/queue/contents.c",
              "place_count(queue, LEASE_GIVEN_UP) + queue->kept.handed_count;", "place_count(queue, LEASE_GIVEN_UP);",
              "scenario.crash -f CrashTest"),
