@@ -143,6 +143,10 @@ size_t idle_rest(struct idle *idle, int64_t now_ns, int64_t deadline_ns)
         return sleep_until_woken(idle, now_ns, deadline_ns);
     if (idle->resting_since_ns == 0)
         idle->resting_since_ns = now_ns;
+    if (now_ns < idle->expects_until_ns && idle->poller != NULL) {
+        sched_yield();
+        return poller_wait(idle->poller, 0);
+    }
     int64_t rested_ns = now_ns - idle->resting_since_ns;
     if (!idle->impatient && rested_ns < spin_limit_ns && has_processor(idle)) {
         relax_processor();

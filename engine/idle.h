@@ -49,6 +49,7 @@ struct idle {
     bool counted;
     bool impatient;           /* parks at once: nobody hands over to it within microseconds */
     int64_t resting_since_ns; /* 0: not resting */
+    int64_t expects_until_ns; /* see idle_expect */
     bool armed;               /* parked is announced; one more look, then sleep */
     uint64_t park_count;
 };
@@ -71,6 +72,13 @@ void idle_busy(struct idle *idle);
 /* The owner found none. May spin, yield, announce, or sleep until woken, until a descriptor is ready, or until
  * `deadline_ns` (monotonic). Returns how many descriptors were served. */
 size_t idle_rest(struct idle *idle, int64_t now_ns, int64_t deadline_ns);
+
+/* The owner: somebody outside is likely to answer through the poller before then; until then idle_rest looks there, and
+ * yields, but does not sleep. */
+static inline void idle_expect(struct idle *idle, int64_t until_ns)
+{
+    idle->expects_until_ns = until_ns;
+}
 
 /* Whether the next idle_rest may sleep: what should be done before sleeping (flush a log) is done now. */
 static inline bool idle_is_armed(const struct idle *idle)

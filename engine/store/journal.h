@@ -5,7 +5,7 @@
  * thread, the durable thread, so what they do to each other needs no locks and has one order. What of it must survive
  * they write here, into the open batch. When the writer, a thread of its own, is free, the batch is sealed at the end
  * of a turn of the durable thread's loop (a cut) and handed to it; it applies the batch to the store (store.h) in one
- * transaction and commits. So
+ * transaction and commits. A small batch that somebody waits for the durable thread keeps itself, in the same way. So
  *   - a batch is kept whole or not at all: a worker's acknowledged inputs, its outputs in a durable queue and its state
  *     are one transaction because they are put into one batch;
  *   - batches are kept in their order, so a crash leaves the launch as it was at some cut;
@@ -40,8 +40,9 @@ struct journal_settings {
     const char *directory;    /* of the store; made if it is not there */
     int64_t sync_interval_ns; /* what was put in is on the disk after this, and the flush itself, at the latest */
     struct log *log;          /* the writer's from the start to the finish; not owned; NULL: none */
-    /* Called once on the writer's thread when the store has failed for good: nothing is kept from then on, no ticket
-     * goes up, and there is no room. The launch is to end with journal_failure's text. NULL: nobody is told. */
+    /* Called once, on the writer's or the durable thread, when the store has failed for good: nothing is kept from then
+     * on, no ticket goes up, and there is no room. The launch is to end with journal_failure's text. NULL: nobody is
+     * told. */
     void (*failed)(void *context);
     void *context;
 };

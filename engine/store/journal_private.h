@@ -1,8 +1,10 @@
 /*
- * journal_private.h: what journal.c (the durable thread's side) and journal_writer.c (the writer's) share.
+ * journal_private.h: what journal.c (the durable thread's side), journal_writer.c (the writer's) and journal_keep.c
+ * (either's) share.
  *
  * Two batches: one is open, the other is empty or with the writer. The durable thread hands a sealed batch over through
- * one slot, and the writer gives it back, emptied, by emptying the slot.
+ * one slot, and the writer gives it back, emptied, by emptying the slot. A small one that somebody waits for, while the
+ * writer is free and the disk quick, it keeps itself: that takes less than waking two threads, one after the other.
  */
 #ifndef ENGINE_STORE_JOURNAL_PRIVATE_H
 #define ENGINE_STORE_JOURNAL_PRIVATE_H
@@ -27,7 +29,15 @@ enum journal_end {
 
 struct journal {
     uint32_t magic;
-    struct store *store; /* the main thread's until the start and after the finish, between them the writer's */
+    /* The lock of what stands between here and `directory`: the main thread's until the start and after the finish,
+     * between them whose the lock is. */
+    pthread_mutex_t keeping;
+    struct store *store;
+    int64_t last_flush_ns; /* what it took to keep the last batch that was to be on the disk */
+    int64_t measure_at_ns; /* when the files' size is asked for next */
+    /* When the oldest thing was put in that is not on the disk; CLOCK_NEVER_NS: none. Relaxed: the writer rests by it
+     * without the lock, for which it is enough that only the writer itself sets another time than never. */
+    _Atomic int64_t unsynced_since_ns;
     char *directory;
     int64_t sync_interval_ns;
     struct log *log;
@@ -57,7 +67,7 @@ struct journal {
     _Atomic int end;            /* enum journal_end; by the main thread, after the durable thread has ended */
     struct journal_batch *last; /* ... and what it cut; set before `end`, from then on the writer's; NULL: nothing */
 
-    /* Writer: the writer. Readers: all. */
+    /* Writer: whose the lock `keeping` is. Readers: all. */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t written_ticket;
     _Atomic uint64_t synced_ticket;
     _Atomic bool is_refused;      /* the disk is full; relaxed: nothing else is read because of it */
@@ -69,6 +79,23 @@ struct journal {
     struct error failure;
     enum status failure_status;
 };
+
+/* ---- journal_keep.c: for whose the lock is ---- */
+
+/* Makes the batch a transaction of the store, flushes the disk if the batch wants it or it is due, empties the batch
+ * and lets its tickets go up. STATUS_AGAIN: the disk is full, nothing was done. Another failure is for good:
+ * journal_fail. */
+enum status journal_keep(struct journal *journal, struct journal_batch *batch, struct error *error) MUST_USE;
+/* Flushes the disk; failures as above. */
+enum status journal_keep_synced(struct journal *journal, struct error *error) MUST_USE;
+/* When the disk is to be flushed at the latest; CLOCK_NEVER_NS: all is on it. The writer may ask without the lock. */
+int64_t journal_sync_due_ns(const struct journal *journal);
+/* For good: nothing is kept from here on. */
+void journal_fail(struct journal *journal, enum status status, const struct error *reason);
+/* Any thread. */
+bool journal_has_failed(const struct journal *journal);
+
+/* ---- journal_writer.c ---- */
 
 /* The writer's thread; takes the journal. */
 void *journal_write(void *journal);

@@ -1,6 +1,4 @@
-/* The writer: a thread that makes each sealed batch a transaction of the store, and flushes the disk when it is time.
- */
-#include "engine/check.h"
+/* The writer: a thread that keeps each sealed batch, and flushes the disk when it is time. */
 #include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/store/journal_private.h"
@@ -8,11 +6,6 @@
 /* A full disk is tried again this often; at the end of a launch not for ever. */
 static const int64_t retry_interval_ns = 100 * NS_PER_MS;
 enum { LAST_RETRY_COUNT = 20 };
-
-struct writer {
-    struct journal *journal;
-    int64_t unsynced_since_ns; /* when the oldest thing was put in that is not on the disk; CLOCK_NEVER_NS: none */
-};
 
 /* Acquire, pairs with the release in journal_finish(): `last`, and by then nobody seals. */
 static bool is_ending(const struct journal *journal)
@@ -30,23 +23,6 @@ static struct journal_batch *next_batch(struct journal *journal, bool ending)
         journal->last = NULL;
     }
     return batch;
-}
-
-static void count(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
-/* For good. The batch stays in the slot: nothing more is taken. */
-static void fail(struct journal *journal, enum status status, const struct error *reason)
-{
-    journal->failure = *reason;
-    journal->failure_status = status;
-    /* Release, pairs with the acquire in journal_failure(). */
-    atomic_store_explicit(&journal->has_failed, true, memory_order_release);
-    if (journal->failed != NULL)
-        journal->failed(journal->failed_context);
-    idle_wake(journal->durable_idle);
 }
 
 /* ---- a full disk ---- */
@@ -83,128 +59,90 @@ static void wait_to_retry(struct journal *journal)
     idle_busy(&journal->writer_idle);
 }
 
-/* ---- keeping ---- */
-
-static enum status keep_once(const struct journal *journal, const struct journal_batch *batch, bool sync,
-                             struct error *error)
+static void count_retry(struct journal *journal)
 {
-    enum status status = STATUS_OK;
-    if (batch_is_empty(batch)) /* somebody only waits for what came before it */
-        return sync ? store_sync(journal->store, error) : STATUS_OK;
-    status = store_begin(journal->store, error);
-    if (status == STATUS_OK)
-        status = batch_apply(batch, journal->store, error);
-    if (status == STATUS_OK)
-        status = store_commit(journal->store, sync, error);
-    return status;
+    atomic_store_explicit(&journal->retry_count, atomic_load_explicit(&journal->retry_count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 
-static void publish_synced(struct writer *writer, uint64_t ticket)
+static void wait_for_room(struct journal *journal, const struct error *reason)
 {
-    struct journal *journal = writer->journal;
-    writer->unsynced_since_ns = CLOCK_NEVER_NS;
-    count(&journal->sync_count);
-    atomic_store_explicit(&journal->stored_bytes, store_file_bytes(journal->store), memory_order_relaxed);
-    /* Release, pairs with the acquire in journal_synced_ticket(). */
-    atomic_store_explicit(&journal->synced_ticket, ticket, memory_order_release);
+    count_retry(journal);
+    begin_refusal(journal, reason);
+    wait_to_retry(journal);
 }
 
-/* The batch is in the store: says so, and gives its memory back. */
-static void publish(struct writer *writer, struct journal_batch *batch, bool synced)
+static bool fail(struct journal *journal, enum status status, struct error *reason)
 {
-    struct journal *journal = writer->journal;
-    uint64_t ticket = batch->ticket;
-    if (!batch_is_empty(batch) && !synced && batch->monotonic_ns < writer->unsynced_since_ns)
-        writer->unsynced_since_ns = batch->monotonic_ns;
-    batch_clear(batch);
-    count(&journal->batch_count);
-    /* Release, pairs with the acquire in journal_written_ticket(). */
-    atomic_store_explicit(&journal->written_ticket, ticket, memory_order_release);
-    if (synced)
-        publish_synced(writer, ticket);
-    /* Release, pairs with the acquire in journal_end_turn(): the batch is cleared, and no more touched from here. */
-    atomic_store_explicit(&journal->sealed, NULL, memory_order_release);
+    if (status == STATUS_AGAIN)
+        status = error_set(reason, STATUS_SYSTEM, "--store %s: the disk is full; what came last is not on it",
+                           journal->directory);
+    journal_fail(journal, status, reason);
     idle_wake(journal->durable_idle);
+    return false;
 }
 
-static bool is_due(const struct writer *writer, int64_t now_ns)
-{
-    return writer->unsynced_since_ns != CLOCK_NEVER_NS &&
-           now_ns - writer->unsynced_since_ns >= writer->journal->sync_interval_ns;
-}
+/* ---- the writer ---- */
 
 /* False: the writer is at its end, for good. */
-static bool keep(struct writer *writer, struct journal_batch *batch)
+static bool keep(struct journal *journal, struct journal_batch *batch)
 {
-    struct journal *journal = writer->journal;
     batch_join_settled(batch);
     for (int tries_at_end = 0;;) {
         struct error error = {0};
-        bool sync = batch->wants_sync || is_due(writer, clock_monotonic_ns());
-        enum status status = keep_once(journal, batch, sync, &error);
-        if (status == STATUS_OK) {
-            end_refusal(journal);
-            publish(writer, batch, sync);
-            return true;
-        }
-        if (status != STATUS_AGAIN || (is_ending(journal) && tries_at_end++ == LAST_RETRY_COUNT)) {
-            if (status == STATUS_AGAIN)
-                status = error_set(&error, STATUS_SYSTEM, "--store %s: the disk is full; the last batch is not kept",
-                                   journal->directory);
-            fail(journal, status, &error);
-            return false;
-        }
-        count(&journal->retry_count);
-        begin_refusal(journal, &error);
-        wait_to_retry(journal);
-    }
-}
-
-static bool sync_all(struct writer *writer)
-{
-    struct journal *journal = writer->journal;
-    struct error error = {0};
-    enum status status = store_sync(journal->store, &error);
-    if (status == STATUS_AGAIN && !is_ending(journal)) { /* it stays due */
-        count(&journal->retry_count);
-        begin_refusal(journal, &error);
-        wait_to_retry(journal);
-        return true;
-    }
-    if (status != STATUS_OK) {
-        if (status == STATUS_AGAIN)
-            status =
-                error_set(&error, STATUS_SYSTEM, "--store %s: the disk is full; not all is on it", journal->directory);
-        fail(journal, status, &error);
-        return false;
+        pthread_mutex_lock(&journal->keeping);
+        enum status status = journal_keep(journal, batch, &error);
+        pthread_mutex_unlock(&journal->keeping);
+        if (status == STATUS_OK)
+            break;
+        /* A batch that failed stays in the slot: nothing more is taken. */
+        if (status != STATUS_AGAIN || (is_ending(journal) && tries_at_end++ == LAST_RETRY_COUNT))
+            return fail(journal, status, &error);
+        wait_for_room(journal, &error);
     }
     end_refusal(journal);
-    publish_synced(writer, atomic_load_explicit(&journal->written_ticket, memory_order_relaxed));
+    /* Release, pairs with the acquire in journal_end_turn(): the batch is cleared, and no more touched from here. */
+    atomic_store_explicit(&journal->sealed, NULL, memory_order_release);
+    idle_wake(journal->durable_idle);
+    return true;
+}
+
+static bool sync_all(struct journal *journal)
+{
+    struct error error = {0};
+    pthread_mutex_lock(&journal->keeping);
+    enum status status = journal_keep_synced(journal, &error);
+    pthread_mutex_unlock(&journal->keeping);
+    if (status == STATUS_AGAIN && !is_ending(journal)) { /* it stays due */
+        wait_for_room(journal, &error);
+        return true;
+    }
+    if (status != STATUS_OK)
+        return fail(journal, status, &error);
+    end_refusal(journal);
     idle_wake(journal->durable_idle);
     return true;
 }
 
 void *journal_write(void *argument)
 {
-    struct writer writer = {.journal = argument, .unsynced_since_ns = CLOCK_NEVER_NS};
-    struct journal *journal = writer.journal;
+    struct journal *journal = argument;
     pthread_setname_np(pthread_self(), "store writer");
-    for (bool goes_on = true; goes_on;) {
+    for (bool goes_on = true; goes_on && !journal_has_failed(journal);) {
         bool ending = is_ending(journal);
         struct journal_batch *batch = next_batch(journal, ending);
         int64_t now_ns = clock_monotonic_ns();
-        bool unsynced = writer.unsynced_since_ns != CLOCK_NEVER_NS;
+        int64_t due_ns = journal_sync_due_ns(journal);
         if (batch != NULL) {
             idle_busy(&journal->writer_idle);
-            goes_on = keep(&writer, batch);
-        } else if (is_due(&writer, now_ns) || (ending && unsynced)) {
+            goes_on = keep(journal, batch);
+        } else if (now_ns >= due_ns || (ending && due_ns != CLOCK_NEVER_NS)) {
             idle_busy(&journal->writer_idle);
-            goes_on = sync_all(&writer);
+            goes_on = sync_all(journal);
         } else if (ending) {
             goes_on = false;
         } else {
-            idle_rest(&journal->writer_idle, now_ns,
-                      unsynced ? writer.unsynced_since_ns + journal->sync_interval_ns : CLOCK_NEVER_NS);
+            idle_rest(&journal->writer_idle, now_ns, due_ns);
         }
     }
     return NULL;

@@ -88,6 +88,26 @@ static void test_impatient(void **state)
     idle_close(&idle);
 }
 
+/* Who expects an answer looks for it, and does not fall asleep before its time is over. */
+static void test_expecting(void **state)
+{
+    (void)state;
+    struct idle idle;
+    open_idle(&idle, true);
+    idle.impatient = true;
+    idle_expect(&idle, 2 * NS_PER_S);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(idle_rest(&idle, NS_PER_S, CLOCK_NEVER_NS), 0);
+    assert_false(idle_is_armed(&idle));
+    uint64_t one = 1;
+    assert_int_equal(write(idle.event_source.fd, &one, sizeof one), sizeof one);
+    assert_int_equal(idle_rest(&idle, NS_PER_S, CLOCK_NEVER_NS), 1);
+    idle_rest(&idle, 2 * NS_PER_S, CLOCK_NEVER_NS);
+    assert_true(idle_is_armed(&idle));
+    idle_busy(&idle);
+    idle_close(&idle);
+}
+
 static void test_crowd(void **state)
 {
     (void)state;
@@ -307,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_impatient),
+        cmocka_unit_test(test_expecting),
         cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_wake_between_announcement_and_sleep),
         cmocka_unit_test(test_waking_the_awake),

@@ -1,5 +1,6 @@
 /* The journal over the real store: batches, cuts, tickets, flushes, a full disk, the end. The linker puts the functions
  * below between the writer and the store (CMake: --wrap), so that a test can hold it up and refuse it. */
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +28,10 @@ static _Atomic int commit_result;   /* what a commit is answered with, instead o
 static _Atomic unsigned asked_sync; /* commits that were to sync */
 static _Atomic unsigned made_count; /* commits that were made */
 static _Atomic unsigned sync_count; /* store_sync */
+static _Atomic bool is_slow;        /* commits take some milliseconds */
+static _Atomic bool is_quick;       /* they do not wait for the disk */
+static _Atomic bool made_here;      /* the last commit was made by the durable thread */
+static pthread_t durable_thread;
 
 enum status __real_store_commit(struct store *store, bool sync, struct error *error); /* the linker's names */
 enum status __wrap_store_commit(struct store *store, bool sync, struct error *error);
@@ -51,7 +56,11 @@ enum status __wrap_store_commit(struct store *store, bool sync, struct error *er
     while (atomic_load(&is_held)) /* bounded by the alarm */
         sched_yield();
     atomic_fetch_add(&asked_sync, sync);
-    enum status status = __real_store_commit(store, sync, error);
+    int64_t until_ns = clock_monotonic_ns() + (atomic_load(&is_slow) ? 3 * NS_PER_MS : 0);
+    while (clock_monotonic_ns() < until_ns) /* a slow disk */
+        sched_yield();
+    enum status status = __real_store_commit(store, sync && !atomic_load(&is_quick), error);
+    atomic_store(&made_here, pthread_equal(pthread_self(), durable_thread) != 0);
     atomic_fetch_add(&made_count, status == STATUS_OK);
     return status;
 }
@@ -104,7 +113,8 @@ static int make_place(void **state)
     (void)state;
     snprintf(place, sizeof place, "/tmp/test_journal.XXXXXX");
     idle_open(&idle, &crowd);
-    is_held = is_at_commit = told_failure = false;
+    is_held = is_at_commit = is_slow = is_quick = told_failure = false;
+    durable_thread = pthread_self();
     commit_result = STATUS_OK;
     return mkdtemp(place) == NULL;
 }
@@ -310,6 +320,88 @@ static void test_who_waits_is_synced(void **state)
     assert_int_equal(asked_sync, 1);
     assert_int_equal(sync_count, 1);
     assert_int_equal(journal_counts(journal).sync_count, 2);
+}
+
+/* What somebody waits for is kept within the turn, if it is small and the disk quick. */
+static void test_small_batches_are_kept_at_once(void **state)
+{
+    (void)state;
+    open_with(60 * NS_PER_S);
+    append(1, 10);
+    journal_want_sync(journal);
+    assert_int_equal(turn(), 1);
+    assert_int_equal(journal_synced_ticket(journal), 1);
+    assert_true(atomic_load(&made_here));
+    append(11, 1); /* nobody waits */
+    turn_until(journal_written_ticket, 2);
+    assert_false(atomic_load(&made_here));
+    append(12, 10000); /* not small */
+    journal_want_sync(journal);
+    turn_until(journal_synced_ticket, 3);
+    assert_false(atomic_load(&made_here));
+    expect_stored(1, 10011);
+}
+
+static void test_a_slow_disk_is_the_writer_s(void **state)
+{
+    (void)state;
+    open_with(60 * NS_PER_S);
+    atomic_store(&is_slow, true);
+    for (uint64_t i = 1; i <= 4; i++) {
+        append(i, 1);
+        journal_want_sync(journal);
+        turn_until(journal_synced_ticket, i);
+        assert_true(atomic_load(&made_here) == (i == 1));
+    }
+    atomic_store(&is_slow, false); /* the writer finds that it is quick again */
+    atomic_store(&is_quick, true);
+    uint64_t next = 5;
+    for (bool here = false; !here; next++) { /* bounded by the alarm */
+        append(next, 1);
+        journal_want_sync(journal);
+        turn_until(journal_synced_ticket, next);
+        here = atomic_load(&made_here);
+    }
+    expect_stored(1, next - 1);
+}
+
+static void test_a_small_batch_on_a_full_disk(void **state)
+{
+    (void)state;
+    open_with(60 * NS_PER_S);
+    atomic_store(&commit_result, STATUS_AGAIN);
+    append(1, 10);
+    journal_want_sync(journal);
+    turn();
+    while (journal_has_room(journal) || journal_counts(journal).retry_count < 1) /* bounded by the alarm */
+        turn();
+    append(11, 1);
+    journal_want_sync(journal);
+    atomic_store(&commit_result, STATUS_OK);
+    turn_until(journal_synced_ticket, 2);
+    OK(journal_failure(journal, &error));
+    expect_stored(1, 11);
+}
+
+static void test_a_small_batch_that_fails(void **state)
+{
+    (void)state;
+    open_with(60 * NS_PER_S);
+    append(1, 10);
+    journal_want_sync(journal);
+    turn_until(journal_synced_ticket, 1);
+    atomic_store(&commit_result, STATUS_CORRUPT);
+    append(11, 1);
+    journal_want_sync(journal);
+    turn();
+    assert_true(atomic_load(&told_failure));
+    atomic_store(&commit_result, STATUS_OK);
+    assert_int_equal(journal_failure(journal, &error), STATUS_CORRUPT);
+    append(12, 1);
+    journal_want_sync(journal);
+    assert_int_equal(turn(), 0);
+    assert_int_equal(journal_finish(journal, &error), STATUS_CORRUPT);
+    expect_stored(1, 10);
 }
 
 /* Nobody waits: the interval does it, once, and wakes the durable thread. */
@@ -595,6 +687,10 @@ int main(void)
         JOURNAL_TEST(test_a_cut_waits_until_all_is_clean),
         JOURNAL_TEST(test_an_end_that_is_not_clean),
         JOURNAL_TEST(test_who_waits_is_synced),
+        JOURNAL_TEST(test_small_batches_are_kept_at_once),
+        JOURNAL_TEST(test_a_slow_disk_is_the_writer_s),
+        JOURNAL_TEST(test_a_small_batch_on_a_full_disk),
+        JOURNAL_TEST(test_a_small_batch_that_fails),
         JOURNAL_TEST(test_the_interval),
         JOURNAL_TEST(test_a_start_flushes),
         JOURNAL_TEST(test_a_name_is_one_node_s),
