@@ -330,6 +330,16 @@ static bool keep_small(struct journal *journal, struct journal_batch *batch)
     return status != STATUS_AGAIN;
 }
 
+/* Whether a small batch that somebody waits for should be let be for one more turn, for more is coming: what is sent in
+ * one piece arrives in several. */
+static bool is_growing(struct journal *journal)
+{
+    size_t bytes = journal->open->bytes;
+    bool has_grown = bytes > journal->seen_bytes;
+    journal->seen_bytes = bytes;
+    return has_grown && bytes <= SMALL_BATCH_BYTES && journal->open->wants_sync;
+}
+
 /* ... and the writer is free. Whether there was something to hand over. */
 static bool cut(struct journal *journal)
 {
@@ -338,6 +348,7 @@ static bool cut(struct journal *journal)
         return false;
     journal->open = batch == &journal->batches[0] ? &journal->batches[1] : &journal->batches[0];
     journal->open->ticket = batch->ticket + 1;
+    journal->seen_bytes = 0;
     if (keep_small(journal, batch))
         return true;
     /* Release, pairs with the writer's acquire in next_batch(): it sees all that was put into the batch. */
@@ -375,6 +386,8 @@ size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadli
     }
     work += journal->cutting;
     journal->cutting = false;
+    if (is_growing(journal))
+        return work + 1;
     return work + (cut(journal) ? 1 : 0);
 }
 

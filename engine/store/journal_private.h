@@ -57,6 +57,7 @@ struct journal {
     struct journal_member *members;
     size_t member_count;
     bool cutting;
+    size_t seen_bytes;            /* in the open batch, at the last end of a turn */
     uint64_t seen_written_ticket; /* at the last end of a turn */
     uint64_t seen_synced_ticket;
 
