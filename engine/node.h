@@ -158,6 +158,9 @@ struct node {
     size_t weaker_link_count; /* links that carry less than it promises, allowed by --allow-weaker */
     /* The durable thread's: it holds what it may hold, and durable workers that feed it are to take no input. */
     bool refuses_input;
+    /* The same thread's, at a stop: it is full and nobody takes from it any more, so what it refuses now it refuses for
+     * good. */
+    bool takes_no_more;
 
     struct port *inputs; /* in the order of its ROLE_INPUT addresses; a listener's: one a producer in the launch */
     size_t input_count;

@@ -23,6 +23,13 @@ bool contents_has_room(const struct queue *queue, uint32_t length)
     return message_store_has_room(&queue->store, length, minus(config->capacity_bytes, queue->aside_bytes));
 }
 
+bool contents_is_full(const struct queue *queue)
+{
+    unsigned overflow = queue->config->overflow;
+    bool drops = overflow == OVERFLOW_DROP_OLDEST || overflow == OVERFLOW_DROP_NEWEST;
+    return !drops && !contents_has_room(queue, 0);
+}
+
 void contents_look_aside(struct queue *queue)
 {
     queue->aside_count = queue->kept.beyond_count;

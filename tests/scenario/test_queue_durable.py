@@ -207,12 +207,12 @@ class QueueDurableTest(Scenario):
     def test_a_stop_does_not_wait_for_the_interval(self):
         """Nor does it flush for ever while a worker cannot give its messages away."""
         path = self.write_file("messages", b"".join(b"%d\n" % i for i in range(2000)))
-        flags = ("run", "--store", self.store, "--sync-interval", "60", "--drain-timeout", "1", "--feeder",
-                 "--address", "in", "--path", path, "--console-log", "--mq", "--address", "in", "--durability", "sync",
-                 "--worker", "--function", "passthrough", "--guarantee", "exactly-once", "--input-address", "in",
-                 "--output-address", "out", "--mq", "--address", "out", "--durability", "sync")
-        for capacity, status in ("2000", 0), ("1", 1):
-            program = self.launch(*flags, "--capacity", capacity)
+        nodes = ("--feeder", "--address", "in", "--path", path, "--console-log", "--mq", "--address", "in",
+                 "--durability", "sync", "--worker", "--function", "passthrough", "--input-address", "in",
+                 "--output-address", "out", "--mq", "--address", "out", "--durability", "sync", "--capacity")
+        for capacity, guarantee, status in ("2000", "exactly-once", 0), ("1", "at-most-once", 1):
+            program = self.launch("run", "--store", self.store, "--sync-interval", "60", "--drain-timeout", "1",
+                                  "--guarantee", guarantee, *nodes, capacity)
             program.wait_for_line(FED_LINE)
             self.assertEqual(program.stop(), status, program.describe())
             flushes = int(program.wait_for_line(r"^store .*syncs (\d+)")[1])
