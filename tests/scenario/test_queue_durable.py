@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import context  # noqa: F401
+from peer import lhhttt
 from peer.client import TcpClient
 from support.conditions import wait_until
 from support.launch import FED_LINE, run_to_end
@@ -124,6 +125,18 @@ class QueueDurableTest(Scenario):
                 self.kill()
                 client = self.start("--durability", "sync")
                 self.assertEqual(client.ask("SEEN:2:%d" % i), b"2:1")
+
+    def test_a_full_queue_drops_what_is_not_on_the_disk_yet(self):
+        flags = ("--durability", "sync", "--capacity", "3", "--overflow", "drop-oldest")
+        client = self.start(*flags)
+        count = 1000
+        client.send_raw(b"".join(lhhttt.encode(b"PUT:%d" % i) for i in range(count)))
+        self.assertEqual([client.receive() for _ in range(count)], [b"PUT %d bytes" % len(str(i)) for i in range(count)])
+        stats = self.stats(client)
+        self.assertEqual((stats["dropped_oldest"], stats["rejected_full"], stats["queued"]), (count - 3, 0, 3))
+        self.kill()
+        client = self.start(*flags)
+        self.assertEqual([client.get() for _ in range(4)], [b"%d" % i for i in range(count - 3, count)] + [b""])
 
     def test_async_is_written_soon(self):
         client = self.start("--durability", "async")
