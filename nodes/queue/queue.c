@@ -50,6 +50,8 @@ static const struct counter queue_counters[] = {
     [COUNTER_REJECTED_DISK] = {"rejected_disk", "PUTs answered with ERR queue full: disk", false},
     [COUNTER_REJECTED_LONG] = {"rejected_too_long", "PUTs above --max-message", false},
     [COUNTER_MALFORMED] = {"malformed", "datagrams and streams that were no frames", false},
+    [COUNTER_CUT] = {"cut_connections", "TCP connections that broke off within a frame, or before their answers",
+                     false},
     [COUNTER_UNKNOWN] = {"unknown_commands", "frames with another verb, or with arguments that are none", false},
     [COUNTER_NEEDS_TCP] = {"needs_tcp", "GETs over UDP of a message that no datagram holds", false},
     [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
@@ -87,10 +89,10 @@ static void show_size(struct queue *queue)
 
 /* ---- sockets ---- */
 
-static void stream_fault(void *context, const char *peer, const char *why)
+static void stream_fault(void *context, enum tcp_end end, const char *peer, const char *why)
 {
     struct queue *queue = context;
-    stats_count(queue->node->stats, COUNTER_MALFORMED);
+    stats_count(queue->node->stats, end == TCP_END_CUT ? COUNTER_CUT : COUNTER_MALFORMED);
     log_line(queue->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 
