@@ -45,6 +45,31 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static void exit_well(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+static void exit_badly(int number)
+{
+    (void)number;
+    _exit(1);
+}
+
+/* When all has ended: the next signal ends the process at once, also where the summary finds no reader, but with the
+ * status that it would have had. Those that have come up to now have nothing left to end. */
+static void let_signals_exit(const struct launch *launch, bool well)
+{
+    struct signalfd_siginfo information;
+    while (read(launch->signal_fd, &information, sizeof information) == (ssize_t)sizeof information)
+        continue;
+    signal(SIGINT, well ? exit_well : exit_badly);
+    signal(SIGTERM, well ? exit_well : exit_badly);
+    sigset_t signals;
+    change_signals(SIG_UNBLOCK, &signals);
+}
+
 static void begin_drain(struct launch *launch, int64_t now_ns)
 {
     if (topology_stop_phase(launch->topology) != STOP_NOT)
@@ -169,11 +194,7 @@ static void run(struct launch *launch)
         if (has_reader(stderr))
             error_print(&error);
     }
-    /* From here on nobody looks at the signals: the next one ends the process, also when the summary finds no reader.
-     */
-    sigset_t signals;
-    take_signals(launch, clock_monotonic_ns());
-    change_signals(SIG_UNBLOCK, &signals);
+    let_signals_exit(launch, !launch->abandoned && !launch->failed);
     stats_print_summary(launch->topology, stderr, clock_monotonic_ns());
     stats_table_free(&launch->table);
 }
