@@ -20,7 +20,7 @@ struct launch {
     int64_t next_drain_ns;    /* CLOCK_NEVER_NS: does not end by itself */
     int64_t stop_deadline_ns; /* CLOCK_NEVER_NS: not stopping */
     bool abandoned;
-    bool failed; /* the store: said already */
+    bool failed; /* the store, or a node that could not give away what it had: said already */
 };
 
 /* How often --exit-when-drained looks. */
@@ -194,6 +194,7 @@ static void run(struct launch *launch)
         if (has_reader(stderr))
             error_print(&error);
     }
+    launch->failed = launch->failed || topology_left_over_count(launch->topology) > 0;
     let_signals_exit(launch, !launch->abandoned && !launch->failed);
     stats_print_summary(launch->topology, stderr, clock_monotonic_ns());
     stats_table_free(&launch->table);

@@ -177,7 +177,11 @@ struct node {
     bool quiet;   /* steps would do nothing until something comes */
     bool settled; /* not called since its thread last prepared to sleep */
 
-    char note[NODE_NOTE_BYTES]; /* what it has to say in its last line, beside its numbers; read after its end */
+    /* Read after its end. */
+    char note[NODE_NOTE_BYTES]; /* what it has to say in its last line, beside its numbers */
+    /* Messages that it ended with though it is not their place, as a queue is: they are nowhere then, and the launch
+     * has not ended well. It has told its log. */
+    uint64_t left_over_count;
 
     /* Writer: the node's thread, at its end. Readers: the main thread. Release / acquire. */
     _Atomic bool ended;
