@@ -20,7 +20,7 @@ struct launch {
     int64_t next_drain_ns;    /* CLOCK_NEVER_NS: does not end by itself */
     int64_t stop_deadline_ns; /* CLOCK_NEVER_NS: not stopping */
     bool abandoned;
-    bool failed; /* the store: said already */
+    bool failed; /* the store, or a node that could not give away what it had: said already */
 };
 
 /* How often --exit-when-drained looks. */
@@ -43,6 +43,31 @@ static int open_signals(void)
     signal(SIGPIPE, SIG_IGN); /* a reader of stdout or stderr that went away is an error of a write, not our death */
     signal(SIGXFSZ, SIG_IGN); /* and so is a file at the limit of its size: the store takes it for a full disk */
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void exit_well(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+static void exit_badly(int number)
+{
+    (void)number;
+    _exit(1);
+}
+
+/* When all has ended: the next signal ends the process at once, also where the summary finds no reader, but with the
+ * status that it would have had. Those that have come up to now have nothing left to end. */
+static void let_signals_exit(const struct launch *launch, bool well)
+{
+    struct signalfd_siginfo information;
+    while (read(launch->signal_fd, &information, sizeof information) == (ssize_t)sizeof information)
+        continue;
+    signal(SIGINT, well ? exit_well : exit_badly);
+    signal(SIGTERM, well ? exit_well : exit_badly);
+    sigset_t signals;
+    change_signals(SIG_UNBLOCK, &signals);
 }
 
 static void begin_drain(struct launch *launch, int64_t now_ns)
@@ -169,11 +194,8 @@ static void run(struct launch *launch)
         if (has_reader(stderr))
             error_print(&error);
     }
-    /* From here on nobody looks at the signals: the next one ends the process, also when the summary finds no reader.
-     */
-    sigset_t signals;
-    take_signals(launch, clock_monotonic_ns());
-    change_signals(SIG_UNBLOCK, &signals);
+    launch->failed = launch->failed || topology_left_over_count(launch->topology) > 0;
+    let_signals_exit(launch, !launch->abandoned && !launch->failed);
     stats_print_summary(launch->topology, stderr, clock_monotonic_ns());
     stats_table_free(&launch->table);
 }

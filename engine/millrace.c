@@ -205,6 +205,7 @@ enum millrace_result millrace_launch_stop(millrace_launch *launch)
     }
     struct error reason = {0};
     bool kept = topology_finish(launch->topology, &reason) == STATUS_OK;
+    kept = kept && topology_left_over_count(launch->topology) == 0;
     return drained && kept ? MILLRACE_OK : MILLRACE_AGAIN;
 }
 

@@ -158,6 +158,9 @@ struct node {
     size_t weaker_link_count; /* links that carry less than it promises, allowed by --allow-weaker */
     /* The durable thread's: it holds what it may hold, and durable workers that feed it are to take no input. */
     bool refuses_input;
+    /* The same thread's, at a stop: it is full and nobody takes from it any more, so what it refuses now it refuses for
+     * good. */
+    bool takes_no_more;
 
     struct port *inputs; /* in the order of its ROLE_INPUT addresses; a listener's: one a producer in the launch */
     size_t input_count;
@@ -174,7 +177,11 @@ struct node {
     bool quiet;   /* steps would do nothing until something comes */
     bool settled; /* not called since its thread last prepared to sleep */
 
-    char note[NODE_NOTE_BYTES]; /* what it has to say in its last line, beside its numbers; read after its end */
+    /* Read after its end. */
+    char note[NODE_NOTE_BYTES]; /* what it has to say in its last line, beside its numbers */
+    /* Messages that it ended with though it is not their place, as a queue is: they are nowhere then, and the launch
+     * has not ended well. It has told its log. */
+    uint64_t left_over_count;
 
     /* Writer: the node's thread, at its end. Readers: the main thread. Release / acquire. */
     _Atomic bool ended;

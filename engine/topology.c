@@ -527,6 +527,14 @@ enum status topology_finish(struct topology *topology, struct error *error)
     return topology->journal != NULL ? journal_finish(topology->journal, error) : STATUS_OK;
 }
 
+uint64_t topology_left_over_count(const struct topology *topology)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < topology->node_count; i++)
+        count += topology->nodes[i].left_over_count;
+    return count;
+}
+
 enum status topology_failure(const struct topology *topology, struct error *error)
 {
     return topology->journal != NULL ? journal_failure(topology->journal, error) : STATUS_OK;

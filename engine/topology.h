@@ -41,6 +41,9 @@ bool topology_has_drained(struct topology *topology, int64_t now_ns);
  * error says why not. Then it stays as it is, for looking at. The second time it does nothing. Blocks. */
 enum status topology_finish(struct topology *topology, struct error *error) MUST_USE;
 
+/* After all have ended: the sum of what nodes had left over (node.h). */
+uint64_t topology_left_over_count(const struct topology *topology);
+
 /* What the store's failure was, if it has failed (the nodes then end by themselves: STOP_ABANDON). Any thread. */
 enum status topology_failure(const struct topology *topology, struct error *error) MUST_USE;
 

@@ -22,7 +22,7 @@ struct tcp_stream;
 
 enum tcp_end {
     TCP_END_PEER,      /* the peer closed, at a frame's end */
-    TCP_END_CUT,       /* the peer closed, or the connection broke, within a frame */
+    TCP_END_CUT,       /* the peer closed within a frame; or the connection broke within one, or with output unsent */
     TCP_END_MALFORMED, /* what came is no frame, or a frame beyond the limit; an ERR frame said so */
     TCP_END_LOCAL,     /* closed from this side */
     TCP_END_REFUSED,   /* client only: could not connect; it will try again */

@@ -297,6 +297,14 @@ static uint64_t show_counts(struct feeder *feeder)
     return sum.held_count;
 }
 
+/* It was read, and nobody has it. */
+static void leave_over(struct feeder *feeder, uint64_t count)
+{
+    feeder->node->left_over_count = count;
+    log_line(feeder->node->log, LOG_WARN, "%llu messages that were read have not been taken by a queue",
+             (unsigned long long)count);
+}
+
 static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held, int64_t now_ns)
 {
     struct node *node = feeder->node;
@@ -314,6 +322,8 @@ static void end_step(struct feeder *feeder, enum stop_phase phase, uint64_t held
     if (waits && phase != STOP_NOT && node->deadline_ns > feeder->stop_ns + last_answer_ns)
         node->deadline_ns = feeder->stop_ns + last_answer_ns;
     node->done = feeder->outputs_ended && !waits;
+    if (node->done && held > 0)
+        leave_over(feeder, held);
 }
 
 /* ---- callbacks ---- */

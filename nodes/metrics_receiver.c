@@ -32,11 +32,12 @@ static const struct option receiver_options[] = {
     {0},
 };
 
-enum receiver_counter { COUNTER_MALFORMED, COUNTER_STREAM_FAULTS, COUNTER_REFUSED, COUNTER_HUB };
+enum receiver_counter { COUNTER_MALFORMED, COUNTER_STREAM_FAULTS, COUNTER_CUT, COUNTER_REFUSED, COUNTER_HUB };
 
 static const struct counter receiver_counters[] = {
     [COUNTER_MALFORMED] = {"malformed", "messages that were no metrics", true},
     [COUNTER_STREAM_FAULTS] = {"stream_faults", "TCP connections ended for what came over them", false},
+    [COUNTER_CUT] = {"cut_connections", "TCP connections that broke off within a frame", false},
     [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     HUB_COUNTERS,
     {0},
@@ -123,10 +124,10 @@ static void take_frame(void *context, struct tcp_stream *stream, const void *tex
     take(receiver, text, length);
 }
 
-static void stream_fault(void *context, const char *peer, const char *why)
+static void stream_fault(void *context, enum tcp_end end, const char *peer, const char *why)
 {
     struct receiver *receiver = context;
-    stats_count(receiver->node->stats, COUNTER_STREAM_FAULTS);
+    stats_count(receiver->node->stats, end == TCP_END_CUT ? COUNTER_CUT : COUNTER_STREAM_FAULTS);
     log_line(receiver->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 

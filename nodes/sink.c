@@ -26,11 +26,12 @@ static const struct option sink_options[] = {
     {0},
 };
 
-enum sink_counter { COUNTER_OTHER, COUNTER_MALFORMED, COUNTER_REFUSED };
+enum sink_counter { COUNTER_OTHER, COUNTER_MALFORMED, COUNTER_CUT, COUNTER_REFUSED };
 
 static const struct counter sink_counters[] = {
     [COUNTER_OTHER] = {"other_texts", "messages without msg and feed_time, logged as they came", false},
     [COUNTER_MALFORMED] = {"malformed", "TCP streams that were no frames", false},
+    [COUNTER_CUT] = {"cut_connections", "TCP connections that broke off within a frame", false},
     [COUNTER_REFUSED] = {"refused_connections", "TCP connections turned away: too many open", false},
     {0},
 };
@@ -113,10 +114,10 @@ static void take_frame(void *context, struct tcp_stream *stream, const void *tex
     take(context, text, length);
 }
 
-static void stream_fault(void *context, const char *peer, const char *why)
+static void stream_fault(void *context, enum tcp_end end, const char *peer, const char *why)
 {
     struct sink *sink = context;
-    stats_count(sink->node->stats, COUNTER_MALFORMED);
+    stats_count(sink->node->stats, end == TCP_END_CUT ? COUNTER_CUT : COUNTER_MALFORMED);
     log_line(sink->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 

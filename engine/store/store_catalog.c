@@ -49,6 +49,18 @@ static uint64_t hash_state(const struct store_state_row *row)
     return store_hash_bytes(row->name, strlen(row->name), store_hash_numbers(numbers, 3));
 }
 
+uint64_t store_catalog_checksum(const struct store *store)
+{
+    const uint64_t numbers[] = {store->row_sum, hash_meta(store)};
+    return store_hash_numbers(numbers, sizeof numbers / sizeof *numbers);
+}
+
+static void set_checksum(struct store *store, uint64_t *row_checksum, uint64_t checksum)
+{
+    store->row_sum += checksum - *row_checksum;
+    *row_checksum = checksum;
+}
+
 /* ---- growing ---- */
 
 /* Makes room for one more. Returns false without memory. */
@@ -89,6 +101,7 @@ void store_free_catalog(struct store *store)
     store->queues = NULL;
     store->states = NULL;
     store->queue_count = store->state_count = 0;
+    store->row_sum = 0;
     store->meta_is_dirty = false;
 }
 
@@ -112,6 +125,7 @@ static enum status read_queue(struct store *store, sqlite3_stmt *statement, stru
     if (store_column(statement, 0) != row->counts.queue || !copy_text(statement, 1, row->name, sizeof row->name) ||
         store_column(statement, 12) != hash_queue(row))
         return store_corrupt(store, error, "the row of queue %u", row->counts.queue);
+    set_checksum(store, &row->checksum, hash_queue(row));
     return STATUS_OK;
 }
 
@@ -125,6 +139,7 @@ static enum status read_state(struct store *store, sqlite3_stmt *statement, stru
     if (store_column(statement, 0) != row->state || !copy_text(statement, 1, row->name, sizeof row->name) ||
         store_column(statement, 4) != hash_state(row))
         return store_corrupt(store, error, "the row of state %u", row->state);
+    set_checksum(store, &row->checksum, hash_state(row));
     return STATUS_OK;
 }
 
@@ -173,7 +188,7 @@ enum status store_load_catalog(struct store *store, struct error *error)
 
 /* ---- writing ---- */
 
-static enum status write_queue(struct store *store, const struct store_queue_row *row, struct error *error)
+static enum status write_queue(struct store *store, struct store_queue_row *row, struct error *error)
 {
     sqlite3_stmt *statement;
     enum status status = store_statement(store, SQL_QUEUE_WRITE, &statement, error);
@@ -191,11 +206,12 @@ static enum status write_queue(struct store *store, const struct store_queue_row
     store_bind(statement, 10, row->ids_first);
     store_bind(statement, 11, row->ids_next);
     store_bind(statement, 12, row->id_count);
-    store_bind(statement, 13, hash_queue(row));
+    set_checksum(store, &row->checksum, hash_queue(row));
+    store_bind(statement, 13, row->checksum);
     return store_run(store, statement, error);
 }
 
-static enum status write_state(struct store *store, const struct store_state_row *row, struct error *error)
+static enum status write_state(struct store *store, struct store_state_row *row, struct error *error)
 {
     sqlite3_stmt *statement;
     enum status status = store_statement(store, SQL_STATE_WRITE, &statement, error);
@@ -205,7 +221,8 @@ static enum status write_state(struct store *store, const struct store_state_row
     sqlite3_bind_text(statement, 2, row->name, -1, SQLITE_STATIC);
     store_bind(statement, 3, row->pair_count);
     store_bind(statement, 4, row->pair_sum);
-    store_bind(statement, 5, hash_state(row));
+    set_checksum(store, &row->checksum, hash_state(row));
+    store_bind(statement, 5, row->checksum);
     return store_run(store, statement, error);
 }
 

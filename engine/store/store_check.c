@@ -6,7 +6,7 @@
 #include "engine/check.h"
 
 struct checking {
-    FILE *out;
+    FILE *out; /* NULL: nothing is printed */
     uint64_t fault_count;
     uint64_t message_count;
     uint64_t message_bytes;
@@ -18,7 +18,8 @@ static enum status note(struct checking *checking, enum status status, const str
 {
     if (status != STATUS_CORRUPT)
         return status;
-    fprintf(checking->out, "%s\n", error->text);
+    if (checking->out != NULL)
+        fprintf(checking->out, "%s\n", error->text);
     checking->fault_count++;
     return STATUS_OK;
 }
@@ -96,27 +97,43 @@ static enum status check_pages(struct store *store, struct checking *checking, s
         const char *line = (const char *)sqlite3_column_text(statement, 0);
         if (line == NULL || sqlite3_stricmp(line, "ok") == 0)
             continue;
-        fprintf(checking->out, "%s: %s\n", store->path, line);
+        if (checking->out != NULL)
+            fprintf(checking->out, "%s: %s\n", store->path, line);
         checking->fault_count++;
     }
     sqlite3_finalize(statement);
     return note(checking, status, error);
 }
 
-enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, struct error *error)
+static enum status check(struct store *store, bool with_log, struct checking *checking, struct error *error)
 {
-    CHECK_MAGIC(store, STORE_MAGIC);
-    struct checking checking = {.out = out};
     bool begun;
     enum status status = store_begin_reading(store, &begun, error);
     if (status != STATUS_OK)
         return status;
-    status = note(&checking, store_check_log(store, error), error);
+    if (with_log)
+        status = note(checking, store_check_log(store, error), error);
     if (status == STATUS_OK)
-        status = check_rows(store, &checking, error);
+        status = check_rows(store, checking, error);
     if (status == STATUS_OK)
-        status = check_pages(store, &checking, error);
+        status = check_pages(store, checking, error);
     store_end_reading(store, begun);
+    return status;
+}
+
+enum status store_check_contents(struct store *store, FILE *out, uint64_t *fault_count, struct error *error)
+{
+    struct checking checking = {.out = out};
+    enum status status = check(store, false, &checking, error);
+    *fault_count = checking.fault_count;
+    return status;
+}
+
+enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, struct error *error)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    struct checking checking = {.out = out};
+    enum status status = check(store, true, &checking, error);
     *fault_count = checking.fault_count;
     return status;
 }

@@ -14,6 +14,9 @@
  *     mixture, unless it removes or empties the file. Before that the note says so, and is flushed. It goes on to
  * count: a cut may leave the file as it was, and of a log that is carried over SQLite would still let the first frames
  *     stand in front of younger pages.
+ *   - Any other SQLite program that opens the file of a killed store, and closes it, carries the log over and removes
+ *     it. So the note also has a checksum of the catalog as of the last commit: a file without a log that holds just
+ *     that has lost nothing.
  *
  * The log's form: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
  */
@@ -106,9 +109,12 @@ void store_note_log(struct store *store, bool synced)
     }
     note->boot = store->boot;
     note->written_count = store->log_frame_count;
+    note->written_catalog = store_catalog_checksum(store);
     note->is_ending = 0;
-    if (synced)
-        note->synced_count = store->log_frame_count;
+    if (synced) {
+        note->synced_count = note->written_count;
+        note->synced_catalog = note->written_catalog;
+    }
     note->checksum = note_checksum(note);
     (void)write_note(store);
 }
@@ -217,13 +223,19 @@ static enum status fault_in_log(const struct store *store, const char *what, str
                      store->path, what);
 }
 
-/* Compares what is there with the note; *is_other: the log is not the one that the note means. */
-static enum status compare_log(const struct store *store, const struct store_log_note *note, bool *is_other,
+/* Whether the system that wrote the note still runs: what it wrote is there then, flushed or not. */
+static bool is_same_boot(const struct store *store, const struct store_log_note *note)
+{
+    return note->boot == store->boot && store->boot != 0;
+}
+
+/* Compares what is there with the note; *is_gone: there is no log. */
+static enum status compare_log(const struct store *store, const struct store_log_note *note, bool *is_gone,
                                struct error *error)
 {
-    uint64_t expected_count = note->boot == store->boot && store->boot != 0 ? note->written_count : note->synced_count;
-    *is_other = expected_count == 0;
-    if (*is_other)
+    uint64_t expected_count = is_same_boot(store, note) ? note->written_count : note->synced_count;
+    *is_gone = false;
+    if (expected_count == 0)
         return STATUS_OK;
     struct log_reading reading;
     enum status status = open_log(store, &reading, error);
@@ -231,16 +243,43 @@ static enum status compare_log(const struct store *store, const struct store_log
         return status;
     uint64_t count = 0;
     bool has_head = read_head(&reading);
-    *is_other = has_head && memcmp(reading.salt, note->salt, sizeof note->salt) != 0;
-    if (has_head && !*is_other)
+    bool is_other = has_head && memcmp(reading.salt, note->salt, sizeof note->salt) != 0;
+    if (has_head && !is_other)
         count = count_frames(&reading, expected_count);
+    *is_gone = reading.file == NULL || (fseek(reading.file, 0, SEEK_END) == 0 && ftell(reading.file) == 0);
     if (reading.file != NULL)
         fclose(reading.file);
-    if (*is_other || count == expected_count || (!has_head && note->is_ending != 0))
+    if (is_other || count == expected_count || (!has_head && note->is_ending != 0))
         return STATUS_OK;
     char what[128];
     snprintf(what, sizeof what, "%" PRIu64 " of %" PRIu64 " frames are whole", count, expected_count);
     return fault_in_log(store, has_head ? what : "it is not there, or its head is not whole", error);
+}
+
+/* Whether the catalog is that of the last commit; after a power cut, of the last that was flushed or of the last. */
+static bool has_last_catalog(const struct store *store, const struct store_log_note *note)
+{
+    uint64_t checksum = store_catalog_checksum(store);
+    return checksum == note->written_catalog || (!is_same_boot(store, note) && checksum == note->synced_catalog);
+}
+
+/* `fault` says that the log is gone. STATUS_OK: what was in it is in the file, as the catalog says. */
+static enum status look_for_log_in_file(struct store *store, const struct store_log_note *note, enum status fault)
+{
+    struct error ignored = {0};
+    bool begun;
+    if (store_begin_reading(store, &begun, &ignored) != STATUS_OK)
+        return fault;
+    bool is_loaded = store->identity[0] != '\0' || store_load_catalog(store, &ignored) == STATUS_OK;
+    bool is_there = is_loaded && has_last_catalog(store, note);
+    store_end_reading(store, begun);
+    return is_there ? STATUS_OK : fault;
+}
+
+static enum status check_log(struct store *store, const struct store_log_note *note, bool *is_gone, struct error *error)
+{
+    enum status status = compare_log(store, note, is_gone, error);
+    return status == STATUS_CORRUPT && *is_gone ? look_for_log_in_file(store, note, status) : status;
 }
 
 enum status store_check_log(struct store *store, struct error *error)
@@ -250,23 +289,43 @@ enum status store_check_log(struct store *store, struct error *error)
     enum status status = read_note(store, &note, error);
     if (status != STATUS_OK)
         return status;
-    bool is_other;
-    status = compare_log(store, &note, &is_other, error);
+    bool is_gone;
+    status = check_log(store, &note, &is_gone, error);
     if (status != STATUS_CORRUPT || !store->is_reader)
         return status;
     /* Another process that writes may have begun the log anew, or removed it, while it was read. */
     struct store_log_note now;
     struct error ignored = {0};
     if (read_note(store, &now, &ignored) != STATUS_OK || memcmp(now.salt, note.salt, sizeof note.salt) != 0 ||
-        compare_log(store, &now, &is_other, &ignored) != STATUS_CORRUPT)
+        check_log(store, &now, &is_gone, &ignored) != STATUS_CORRUPT)
         return STATUS_OK;
+    return status;
+}
+
+/* The catalog says that what was in the log is in the file; here all of it is read, for who carried it over is not
+ * known. It may have been stopped, and the log have been removed by hand. */
+static enum status check_carried_over(struct store *store, struct error *error)
+{
+    uint64_t fault_count = 0;
+    enum status status = store_check_contents(store, NULL, &fault_count, error);
+    if (status == STATUS_OK && fault_count > 0)
+        status = fault_in_log(store, "it is not there, and not all of it is in the file", error);
     return status;
 }
 
 enum status store_open_log(struct store *store, struct error *error)
 {
-    enum status status = store_check_log(store, error);
-    return status == STATUS_OK ? read_note(store, &store->log_note, error) : status;
+    struct store_log_note note;
+    enum status status = read_note(store, &note, error);
+    if (status != STATUS_OK)
+        return status;
+    bool is_gone;
+    status = check_log(store, &note, &is_gone, error);
+    if (status == STATUS_OK && is_gone && note.is_ending == 0)
+        status = check_carried_over(store, error);
+    if (status == STATUS_OK)
+        store->log_note = note;
+    return status;
 }
 
 /* ---- in use ---- */

@@ -82,6 +82,7 @@ struct store_queue_row {
     uint64_t ids_first;    /* the rows of `ids` that are there */
     uint64_t ids_next;
     uint64_t id_count;
+    uint64_t checksum; /* of the row, as it was read or written last; 0: not yet */
     bool is_dirty;
     char name[STORE_NAME_BYTES_MAX + 1];
 };
@@ -91,6 +92,7 @@ struct store_state_row {
     uint32_t state;
     uint64_t pair_count;
     uint64_t pair_sum; /* of the rows' checksums, modulo 2^64 */
+    uint64_t checksum; /* as above */
     bool is_dirty;
     char name[STORE_NAME_BYTES_MAX + 1];
 };
@@ -112,6 +114,8 @@ struct store_log_note {
     uint64_t boot;
     uint64_t written_count;
     uint64_t synced_count;
+    uint64_t written_catalog; /* store_catalog_checksum with so many */
+    uint64_t synced_catalog;
     uint64_t is_ending;    /* not 0: the file may be gone or empty, but if it is not, it is whole */
     unsigned char salt[8]; /* another one each time that the log is begun anew */
 };
@@ -134,6 +138,7 @@ struct store {
     uint32_t queue_count;
     struct store_state_row *states;
     uint32_t state_count;
+    uint64_t row_sum; /* of the checksums of all those rows, modulo 2^64 */
     bool meta_is_dirty;
     struct store_lengths lengths[STORE_LENGTHS_COUNT];
     size_t lengths_next; /* which is replaced next */
@@ -184,7 +189,8 @@ uint64_t store_boot(void);
 
 /* From now on store_note_log can count. Not for readers. */
 void store_watch_log(struct store *store);
-/* Compares the log with the note (see store_check_log), and takes the note over. Before anything is changed. */
+/* Compares the log with the note (see store_check_log), and takes the note over. Before anything is changed. Where the
+ * log is gone and said to be carried over, all that is in the file is read and checked first. */
 enum status store_open_log(struct store *store, struct error *error) MUST_USE;
 /* After a commit, or with `synced` after a flush of the log. */
 void store_note_log(struct store *store, bool synced);
@@ -208,6 +214,9 @@ enum status store_load_catalog(struct store *store, struct error *error) MUST_US
 /* Writes what has changed of it. */
 enum status store_write_catalog(struct store *store, struct error *error) MUST_USE;
 void store_free_catalog(struct store *store);
+/* Stands for all that the store holds as of the last commit, or reading: each thing that is kept changes a row's
+ * counters or sums, and none of them comes back to what it was with other contents. Not within a transaction. */
+uint64_t store_catalog_checksum(const struct store *store);
 /* A bug if there is no such number. */
 struct store_queue_row *store_queue_row(struct store *store, uint32_t queue);
 struct store_state_row *store_state_row(struct store *store, uint32_t state);
@@ -247,6 +256,11 @@ enum status store_chunks_from(struct store *store, enum store_sql sql, uint32_t 
 /* ---- store_settle.c ---- */
 
 void store_forget_lengths(struct store *store);
+
+/* ---- store_check.c ---- */
+
+/* store_check without the log. `out`: NULL: nothing is printed. */
+enum status store_check_contents(struct store *store, FILE *out, uint64_t *fault_count, struct error *error) MUST_USE;
 
 /* ---- small helpers ---- */
 

@@ -94,7 +94,7 @@ static void stream_closed(void *context, struct tcp_stream *stream, enum tcp_end
     if (listener->handlers.stream_closed != NULL)
         listener->handlers.stream_closed(listener->handlers.context, stream);
     if (end == TCP_END_MALFORMED || end == TCP_END_CUT)
-        listener->handlers.stream_fault(listener->handlers.context, tcp_peer_text(stream), why);
+        listener->handlers.stream_fault(listener->handlers.context, end, tcp_peer_text(stream), why);
 }
 
 /* ---- all ---- */

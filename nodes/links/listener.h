@@ -20,8 +20,9 @@ struct listener_handlers {
                      size_t length);
     /* The text of a frame that came over TCP; answers go out with tcp_send. */
     void (*frame)(void *context, struct tcp_stream *stream, const void *text, size_t length);
-    /* A stream was ended because what came was no frame, or was cut off. */
-    void (*stream_fault)(void *context, const char *peer, const char *why);
+    /* A stream was ended because what came was no frame (TCP_END_MALFORMED), or was cut off within a frame or before
+     * its answers (TCP_END_CUT). */
+    void (*stream_fault)(void *context, enum tcp_end end, const char *peer, const char *why);
     /* The stream is gone after this call, for whatever reason: an answer that is still owed to it is not to be sent.
      * NULL: not wanted. */
     void (*stream_closed)(void *context, struct tcp_stream *stream);

@@ -23,6 +23,13 @@ bool contents_has_room(const struct queue *queue, uint32_t length)
     return message_store_has_room(&queue->store, length, minus(config->capacity_bytes, queue->aside_bytes));
 }
 
+bool contents_is_full(const struct queue *queue)
+{
+    unsigned overflow = queue->config->overflow;
+    bool drops = overflow == OVERFLOW_DROP_OLDEST || overflow == OVERFLOW_DROP_NEWEST;
+    return !drops && !contents_has_room(queue, 0);
+}
+
 void contents_look_aside(struct queue *queue)
 {
     queue->aside_count = queue->kept.beyond_count;
@@ -47,10 +54,32 @@ void contents_add(struct queue *queue, const void *text, uint32_t length, int64_
     queue->resident_next++;
 }
 
-/* False: nothing is there that could be dropped (all is with somebody). */
+/* The oldest in memory, or of those that have come back, whether the disk has it or not. */
+static struct oldest first_at_hand(struct queue *queue)
+{
+    struct lease *lease = queue->leases != NULL ? leases_first_returned(queue->leases) : NULL;
+    if (lease != NULL)
+        return (struct oldest){.text = lease->text,
+                               .length = lease->length,
+                               .put_ns = lease->put_ns,
+                               .sequence = lease->member.sequence,
+                               .lease = lease};
+    struct block_cursor *cursor = message_store_cursor(&queue->store);
+    if (cursor == NULL)
+        return (struct oldest){0};
+    const struct message *message = block_cursor_peek(cursor);
+    return (struct oldest){.text = message->text,
+                           .length = message->length,
+                           .put_ns = block_message_time_ns(cursor->block, message),
+                           .sequence = queue->resident_next - queue->store.message_count};
+}
+
+/* Also one of a sync queue that is not on the disk yet: nobody sees it, and its PUT is answered when the disk has it
+ * all the same. That it went is in the batch of the message that takes its place. False: nothing is there that could be
+ * dropped (all is with somebody). */
 static bool drop_oldest(struct queue *queue)
 {
-    struct oldest oldest = contents_oldest(queue);
+    struct oldest oldest = first_at_hand(queue);
     if (oldest.text == NULL)
         return false;
     contents_remove(queue, &oldest, true);
@@ -95,21 +124,10 @@ uint64_t contents_takeable_count(const struct queue *queue)
 
 struct oldest contents_oldest(struct queue *queue)
 {
-    struct lease *lease = queue->leases != NULL ? leases_first_returned(queue->leases) : NULL;
-    if (lease != NULL)
-        return (struct oldest){.text = lease->text,
-                               .length = lease->length,
-                               .put_ns = lease->put_ns,
-                               .sequence = lease->member.sequence,
-                               .lease = lease};
-    if (contents_ready_count(queue) == 0)
-        return (struct oldest){0};
-    struct block_cursor *cursor = message_store_cursor(&queue->store);
-    const struct message *message = block_cursor_peek(cursor);
-    return (struct oldest){.text = message->text,
-                           .length = message->length,
-                           .put_ns = block_message_time_ns(cursor->block, message),
-                           .sequence = queue->resident_next - queue->store.message_count};
+    struct oldest oldest = first_at_hand(queue);
+    if (oldest.lease == NULL && contents_ready_count(queue) == 0)
+        oldest = (struct oldest){0};
+    return oldest;
 }
 
 void contents_remove(struct queue *queue, struct oldest *oldest, bool forgotten)

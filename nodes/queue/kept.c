@@ -140,15 +140,16 @@ bool kept_cutting(const struct queue *queue)
 
 /* ---- workers on the durable thread ---- */
 
-static bool is_durable_target(const struct queue *queue, size_t target)
+/* NULL: it is not durable. */
+static const struct node *durable_target(const struct queue *queue, size_t target)
 {
     size_t seen = 0;
     for (size_t i = 0; i < queue->node->output_count; i++) {
         const struct port *port = &queue->node->outputs[i];
         if (port->address == NULL && seen++ == target)
-            return port->peer != NULL && port->peer->durable;
+            return port->peer != NULL && port->peer->durable ? port->peer : NULL;
     }
-    return false;
+    return NULL;
 }
 
 /* The dispatch's handler. */
@@ -158,7 +159,7 @@ static void note_handed(void *context, size_t target, uint64_t count)
     struct kept *kept = &queue->kept;
     uint64_t first = kept->handing_sequence != 0 ? kept->handing_sequence
                                                  : queue->resident_next - queue->store.message_count - count;
-    if (!is_durable_target(queue, target)) {
+    if (durable_target(queue, target) == NULL) {
         stats_add(&queue->node->stats->out_count, count);
         kept_settle(queue, first, count);
         return;
@@ -193,8 +194,29 @@ static void cut(void *context)
 {
     struct queue *queue = context;
     for (size_t i = 0; i < queue->dispatch.target_count; i++)
-        if (is_durable_target(queue, i))
+        if (durable_target(queue, i) != NULL)
             settle_handed(queue, i);
+}
+
+bool kept_gives_no_more(const struct queue *queue)
+{
+    for (size_t i = 0; i < queue->dispatch.active_count; i++) {
+        const struct node *target = durable_target(queue, i);
+        if (target == NULL || !target->done)
+            return false;
+    }
+    return queue->kept.persists && queue->dispatch.active_count > 0;
+}
+
+bool kept_has_settled(const struct queue *queue)
+{
+    uint64_t left = 0;
+    for (size_t i = 0; i < queue->dispatch.target_count; i++) {
+        const struct node *target = durable_target(queue, i);
+        if (target != NULL && target->done)
+            left += edge_in_flight(queue->dispatch.targets[i].edge);
+    }
+    return queue->kept.handed_count == left;
 }
 
 /* A dead letter is settled here when it is sent; the queue that it goes to must have it then. */
@@ -332,13 +354,6 @@ static void renew_marks(struct kept *kept)
     memmove(kept->marks, kept->marks + passed, kept->mark_count * sizeof *kept->marks);
 }
 
-static bool is_full(const struct queue *queue)
-{
-    unsigned overflow = queue->config->overflow;
-    bool drops = overflow == OVERFLOW_DROP_OLDEST || overflow == OVERFLOW_DROP_NEWEST;
-    return !kept_has_room(queue) || (!drops && !contents_has_room(queue, 0));
-}
-
 uint64_t kept_step(struct queue *queue)
 {
     struct kept *kept = &queue->kept;
@@ -349,7 +364,7 @@ uint64_t kept_step(struct queue *queue)
         queue->store.record_bytes < kept->window_bytes / 2)
         work += read_back(queue);
     bool refused = queue->node->refuses_input;
-    queue->node->refuses_input = is_full(queue);
+    queue->node->refuses_input = !kept_has_room(queue) || contents_is_full(queue);
     return work + (refused && !queue->node->refuses_input); /* a worker that had its turn before waits for this */
 }
 

@@ -50,6 +50,8 @@ static const struct counter queue_counters[] = {
     [COUNTER_REJECTED_DISK] = {"rejected_disk", "PUTs answered with ERR queue full: disk", false},
     [COUNTER_REJECTED_LONG] = {"rejected_too_long", "PUTs above --max-message", false},
     [COUNTER_MALFORMED] = {"malformed", "datagrams and streams that were no frames", false},
+    [COUNTER_CUT] = {"cut_connections", "TCP connections that broke off within a frame, or before their answers",
+                     false},
     [COUNTER_UNKNOWN] = {"unknown_commands", "frames with another verb, or with arguments that are none", false},
     [COUNTER_NEEDS_TCP] = {"needs_tcp", "GETs over UDP of a message that no datagram holds", false},
     [COUNTER_EMPTY_GETS] = {"empty_gets", "GETs that found nothing", false},
@@ -87,10 +89,10 @@ static void show_size(struct queue *queue)
 
 /* ---- sockets ---- */
 
-static void stream_fault(void *context, const char *peer, const char *why)
+static void stream_fault(void *context, enum tcp_end end, const char *peer, const char *why)
 {
     struct queue *queue = context;
-    stats_count(queue->node->stats, COUNTER_MALFORMED);
+    stats_count(queue->node->stats, end == TCP_END_CUT ? COUNTER_CUT : COUNTER_MALFORMED);
     log_line(queue->node->log, LOG_DEBUG, "closed the connection from %s: %s", peer, why);
 }
 
@@ -244,13 +246,17 @@ static uint64_t dispatch(struct queue *queue, int64_t now_ns)
 
 static void finish(struct queue *queue)
 {
+    struct node *node = queue->node;
+    uint64_t kept_count = contents_takeable_count(queue) + contents_in_flight_count(queue);
     show_size(queue);
-    log_line(queue->node->log, LOG_INFO, "stopped; %llu messages still in the queue",
+    if (queue->kept.persists && kept_count > 0)
+        snprintf(node->note, sizeof node->note, "%llu stay in the store", (unsigned long long)kept_count);
+    log_line(node->log, LOG_INFO, "stopped; %llu messages still in the queue",
              (unsigned long long)contents_takeable_count(queue));
     if (contents_in_flight_count(queue) > 0)
-        log_line(queue->node->log, LOG_INFO, "stopped; %llu messages in flight",
+        log_line(node->log, LOG_INFO, "stopped; %llu messages in flight",
                  (unsigned long long)contents_in_flight_count(queue));
-    queue->node->done = true;
+    node->done = true;
 }
 
 /* The answer to a GET is the message itself, and the queue has it no more. A peer that does not read is waited for only
@@ -282,7 +288,7 @@ static bool dead_letters_sent(const struct queue *queue)
 
 /*
  * On a cycle what is in flight could go round for ever, so there the queue keeps what it has; elsewhere it first hands
- * on everything to its workers in the launch.
+ * on everything to its workers in the launch, as long as they can take it.
  */
 static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns)
 {
@@ -299,12 +305,13 @@ static void stop_step(struct queue *queue, enum stop_phase phase, int64_t now_ns
     }
     listener_quiet(queue->listener);
     bool all_in = node_inputs_ended(node);
-    bool keeps = node->on_cycle || queue->dispatch.target_count == 0;
+    bool keeps = node->on_cycle || queue->dispatch.target_count == 0 || kept_gives_no_more(queue);
+    node->takes_no_more = keeps && contents_is_full(queue);
     bool given = keeps || (all_in && contents_takeable_count(queue) == 0);
     if (!queue->outputs_ended && given && dead_letters_sent(queue))
         queue->outputs_ended = node_end_outputs(node);
     kept_hurry(queue);
-    if (queue->outputs_ended && all_in && queue->kept.handed_count == 0 && answers_have_left(queue, now_ns))
+    if (queue->outputs_ended && all_in && kept_has_settled(queue) && answers_have_left(queue, now_ns))
         finish(queue);
 }
 

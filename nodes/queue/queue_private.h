@@ -38,6 +38,7 @@ enum queue_counter {
     COUNTER_REJECTED_DISK,
     COUNTER_REJECTED_LONG,
     COUNTER_MALFORMED,
+    COUNTER_CUT,
     COUNTER_UNKNOWN,
     COUNTER_NEEDS_TCP,
     COUNTER_EMPTY_GETS,
@@ -146,6 +147,9 @@ enum put_result {
 
 /* Whether a text of this length has room now, without dropping anything. */
 bool contents_has_room(const struct queue *queue, uint32_t length);
+
+/* Whether only somebody who takes makes room: it is full, and drops nothing for a newer one. */
+bool contents_is_full(const struct queue *queue);
 
 /* Puts a message, which has come at `put_ns`; applies --overflow but for `block`, which is PUT_FULL. */
 enum put_result contents_put(struct queue *queue, const void *text, uint32_t length, int64_t put_ns);
@@ -259,6 +263,12 @@ uint64_t kept_step(struct queue *queue);
 
 /* At a stop: what may not leave before it is on the disk is not to wait for the sync interval. */
 void kept_hurry(struct queue *queue);
+
+/* At a stop: whether all workers that take from the queue have ended before it, as durable workers do that cannot go on
+ * (worker.c). What it has, and what was handed to them and they have not done, is in the store then and stays there. */
+bool kept_gives_no_more(const struct queue *queue);
+/* Whether all that was handed to durable workers is settled, but for what such a one has left. */
+bool kept_has_settled(const struct queue *queue);
 
 /* Whether nothing more may be given to other durable nodes, for a cut waits for the rings to them to be empty. */
 bool kept_cutting(const struct queue *queue);

@@ -37,6 +37,23 @@ void worker_durable_join(struct worker *worker)
     journal_join(worker->node->journal, &member);
 }
 
+bool worker_durable_is_shut_out(const struct worker *worker)
+{
+    const struct node *node = worker->node;
+    for (size_t i = 0; worker->is_kept && i < node->output_count; i++)
+        if (leads_to_durable(&node->outputs[i]) && node->outputs[i].peer->takes_no_more)
+            return true;
+    return false;
+}
+
+bool worker_durable_input_stays(const struct worker *worker, size_t input)
+{
+    const struct node *peer = worker->node->inputs[input].peer;
+    if (!worker->is_kept || peer == NULL || !peer->durable || peer->type->carries == NULL)
+        return false;
+    return peer->type->carries(peer->config).durability != DURABILITY_MEMORY;
+}
+
 bool worker_durable_may_take(const struct worker *worker)
 {
     const struct node *node = worker->node;

@@ -138,7 +138,9 @@ int64_t worker_leases_step(struct worker *worker, struct worker_input *input, bo
 
 bool worker_leases_are_due(const struct worker *worker, const struct worker_input *input, bool answers_awaited)
 {
-    if (remote_lease_arrived_count(input->lease) > 0 || worker->debts.count > 0)
+    if (remote_lease_arrived_count(input->lease) > 0 && !worker->held_up)
+        return true;
+    if (worker->debts.count > 0 && (worker->is_kept || !worker->held_up))
         return true;
     return answers_awaited &&
            (remote_lease_asked_count(input->lease) > 0 || remote_lease_unsettled_count(input->lease) > 0);

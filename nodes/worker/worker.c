@@ -3,6 +3,7 @@
  */
 #include "nodes/worker/worker_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -503,22 +504,75 @@ static void show_counts(struct worker *worker)
 
 /* ---- the end ---- */
 
+/* Whether none of its messages would be lost, were it killed now: they are in the store until they are settled, or with
+ * a queue elsewhere until they are acknowledged. */
+static bool inputs_stay(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->input_count; i++)
+        if (worker->inputs[i].lease == NULL && !worker_durable_input_stays(worker, i))
+            return false;
+    return true;
+}
+
+/* Whether for some time the receivers elsewhere have taken nothing of what the outlets hold. */
+static bool outlets_stand_still(struct worker *worker, int64_t now_ns)
+{
+    uint64_t held_count = outlets_counts(worker->outlets, worker->outlet_count).held_count;
+    uint64_t gone_count = 0 - held_count;
+    for (size_t i = 0; i < worker->outlet_count; i++)
+        gone_count += outlet_emitted_count(worker->outlets[i]);
+    if (held_count == 0 || gone_count != worker->gone_count || worker->gone_ns == 0)
+        worker->gone_ns = now_ns;
+    worker->gone_count = gone_count;
+    return now_ns - worker->gone_ns >= last_answer_ns;
+}
+
+/*
+ * Whether the worker can do no more in this stop, and nothing is lost if it ends here: what it has not taken, and what
+ * it took and has not finished, is there at the next start. It can do no more when a queue that it feeds is full and
+ * stays so; or when receivers elsewhere, of which that cannot be known, have taken nothing for some time and it waits
+ * for them: for room, or, without a store, to acknowledge what it took.
+ */
+static bool is_held_up(struct worker *worker, int64_t now_ns)
+{
+    if (!inputs_stay(worker))
+        return false;
+    if (worker_durable_is_shut_out(worker))
+        return true;
+    return outlets_stand_still(worker, now_ns) && (!worker->is_kept || !outputs_have_room(worker));
+}
+
 static bool inputs_ended(struct worker *worker, enum stop_phase phase, int64_t now_ns)
 {
     for (size_t i = 0; i < worker->input_count; i++) {
         struct worker_input *input = &worker->inputs[i];
-        if (input->edge != NULL && !edge_has_ended(input->edge))
+        bool answers_awaited = now_ns - worker->stop_ns < last_answer_ns;
+        if (input->edge != NULL && !worker->held_up && !edge_has_ended(input->edge))
             return false;
-        if (input->lease != NULL &&
-            (phase == STOP_NOT || worker_leases_are_due(worker, input, now_ns - worker->stop_ns < last_answer_ns)))
+        if (input->lease != NULL && (phase == STOP_NOT || worker_leases_are_due(worker, input, answers_awaited)))
             return false;
         if (input->remote == NULL)
             continue;
-        bool answer_due = remote_get_asked_count(input->remote) > 0 && now_ns - worker->stop_ns < last_answer_ns;
+        bool answer_due = remote_get_asked_count(input->remote) > 0 && answers_awaited;
         if (phase == STOP_NOT || answer_due || remote_get_arrived_count(input->remote) > 0)
             return false;
     }
     return true;
+}
+
+/* What is left where the next start, or another worker, finds it. */
+static void tell_left(struct worker *worker, uint64_t kept_count)
+{
+    struct node *node = worker->node;
+    uint64_t leased_count = worker->is_kept ? 0 : worker->debts.count;
+    for (size_t i = 0; i < worker->input_count; i++)
+        leased_count += worker->inputs[i].lease != NULL ? remote_lease_arrived_count(worker->inputs[i].lease) : 0;
+    int length = 0;
+    if (kept_count > 0)
+        length = snprintf(node->note, sizeof node->note, "%llu stay in the store", (unsigned long long)kept_count);
+    if (leased_count > 0)
+        snprintf(node->note + length, sizeof node->note - (size_t)length, "%s%llu on lease stay in their queues",
+                 length > 0 ? ", " : "", (unsigned long long)leased_count);
 }
 
 static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_ns)
@@ -530,6 +584,8 @@ static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_n
         node->done = true;
         return;
     }
+    if (phase != STOP_NOT && !worker->held_up && is_held_up(worker, now_ns))
+        worker->held_up = true;
     if (!inputs_ended(worker, phase, now_ns)) {
         if (phase != STOP_NOT && now_ns + NS_PER_MS < node->deadline_ns)
             node->deadline_ns = now_ns + NS_PER_MS; /* an answer that does not come must not hold up the end */
@@ -540,7 +596,12 @@ static void end_step(struct worker *worker, enum stop_phase phase, int64_t now_n
     struct outlet_counts counts = outlets_counts(worker->outlets, worker->outlet_count);
     /* What is in the store is waited for as well, but not for long: it is there at the next start. */
     bool waited = phase != STOP_NOT && now_ns - worker->stop_ns >= last_answer_ns;
-    node->done = worker->outputs_ended && counts.held_count == (waited ? counts.kept_count : 0);
+    uint64_t stays = waited ? counts.kept_count : 0;
+    if (worker->held_up && !worker->is_kept) /* all of it comes from messages that are still on lease */
+        stays = counts.held_count;
+    node->done = worker->outputs_ended && counts.held_count == stays;
+    if (node->done)
+        tell_left(worker, counts.kept_count);
 }
 
 static size_t worker_step(struct node *node, int64_t now_ns)
@@ -552,7 +613,7 @@ static size_t worker_step(struct node *node, int64_t now_ns)
      * nothing, and --exit-when-drained ends the launch around it. */
     if (worker->has_remote_input)
         show_counts(worker);
-    bool may_take = phase != STOP_ABANDON && worker_durable_may_take(worker);
+    bool may_take = phase != STOP_ABANDON && !worker->held_up && worker_durable_may_take(worker);
     size_t taken = may_take ? take_inputs(worker, now_ns) : 0;
     settle_inputs(worker);
     if (worker->debts.count > 0)

@@ -117,7 +117,10 @@ struct worker {
     int64_t error_second_ns; /* the second in which errors are being counted */
     uint64_t error_count;    /* in it */
     bool outputs_ended;
-    int64_t stop_ns; /* when the stop was first seen; 0: not yet */
+    int64_t stop_ns;     /* when the stop was first seen; 0: not yet */
+    bool held_up;        /* in a stop: it takes no more; is_held_up in worker.c */
+    uint64_t gone_count; /* of what was emitted to elsewhere, when last looked at in a stop (modulo 2^64) ... */
+    int64_t gone_ns;     /* ... and since when it is that; 0: not looked at yet */
 };
 
 /*
@@ -191,7 +194,8 @@ int64_t worker_leases_step(struct worker *worker, struct worker_input *input, bo
 /* Handles the input's next message. False: there is none. *applied: it was not done before. */
 bool worker_leases_take(struct worker *worker, struct worker_input *input, bool *applied);
 
-/* At a stop: whether something may still come of it: an answer, if it is waited for, a message, an acknowledgement. */
+/* At a stop: whether something may still come of it: an answer, if it is waited for, a message, an acknowledgement. Of
+ * a worker that is held up messages are not awaited, nor acknowledgements that wait for a receiver. */
 bool worker_leases_are_due(const struct worker *worker, const struct worker_input *input, bool answers_awaited);
 
 /* Acknowledges what may be. */
@@ -214,5 +218,11 @@ void worker_durable_join(struct worker *worker);
 
 /* Whether it may take input now: no cut is waited for, the journal has room, and no queue that it feeds is full. */
 bool worker_durable_may_take(const struct worker *worker);
+
+/* At a stop: whether a queue that it feeds is full and stays so. */
+bool worker_durable_is_shut_out(const struct worker *worker);
+
+/* Whether what comes by this ring stays in the store until the worker has released it. */
+bool worker_durable_input_stays(const struct worker *worker, size_t input);
 
 #endif

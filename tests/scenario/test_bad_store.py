@@ -3,6 +3,7 @@
 A clock that steps back is a matter of the unit tests, which pass the time in.
 """
 
+import contextlib
 import glob
 import os
 import shutil
@@ -46,7 +47,7 @@ class BadStoreTest(Scenario):
         self.assertRegex("\n".join(result.stderr), "(?is)store.*" + pattern)
         return result
 
-    def fill(self, count=MESSAGE_COUNT):
+    def fill(self, count=MESSAGE_COUNT, compact=True):
         """A store that was killed with so many messages in it; its largest file."""
         program = self.serve()
         with UdpClient(self.address) as client:
@@ -54,7 +55,8 @@ class BadStoreTest(Scenario):
                 self.assertEqual(client.put(message(number)), b"PUT %d bytes" % MESSAGE_BYTES)
         program.process.kill()
         program.wait()
-        self.compact()
+        if compact:
+            self.compact()
         return max(glob.glob(self.store + "/*"), key=os.path.getsize)
 
     def compact(self):
@@ -103,6 +105,24 @@ class BadStoreTest(Scenario):
         self.assert_refused("format.*1000")
         with open(path, "rb") as file:
             self.assertEqual(file.read(), before)
+
+    # ---- another program ----
+
+    def test_a_killed_store_that_another_program_opened(self):
+        """SQLite carries the log of the killed process over and removes it: all is there, and it is no damage."""
+        self.fill(3, compact=False)
+        with contextlib.closing(sqlite3.connect(self.store + "/store.db")) as database:
+            self.assertEqual(database.execute("SELECT count(*) FROM queues").fetchone(), (1,))
+        self.assertEqual(glob.glob(self.store + "/*-wal"), [])
+        self.assertEqual(run_to_end("store", "check", self.store).status, 0)
+        self.serve()
+        self.assertEqual(self.take_all(), [message(number) for number in range(3)])
+
+    def test_a_log_that_was_removed_with_what_was_in_it(self):
+        self.fill(3)  # the file is whole without it
+        self.fill(3, compact=False)
+        os.unlink(self.store + "/store.db-wal")
+        self.assert_refused("wal.* is damaged.*not there")
 
     # ---- damaged ----
 

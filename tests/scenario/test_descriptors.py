@@ -72,6 +72,28 @@ class TerminalTest(Scenario):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(launch.STOP_TIMEOUT_S), 1)
 
+    def is_at_its_summary(self, process):
+        """Nobody looks at the signals any more."""
+        with open("/proc/%d/status" % process.pid) as file:
+            blocked = int(re.search(r"SigBlk:\s*([0-9a-f]+)", file.read())[1], 16)
+        return blocked >> (signal.SIGINT - 1) & 1 == 0
+
+    def test_a_signal_during_the_summary_ends_as_the_run_did(self):
+        path = self.write_file("lines", b"line\n" * 10)
+        address = free_address()
+        for capacity, status in ("10", 0), ("1", 1):  # of ten lines nine have no place, and are left on the way
+            pipe = self.stopped_reader()
+            os.write(pipe, PIPE_BYTES * b"x")
+            process = self.start_with(
+                "run", "--drain-timeout", "0.1", "--feeder", "--address", address, "--path", path,
+                "--mq", "--address", address, "--capacity", capacity, stdout=subprocess.DEVNULL, stderr=pipe)
+            self.assert_soon(lambda: self.answers(address))
+            self.assert_soon(lambda count=int(capacity): self.client(address).size() == count)
+            process.send_signal(signal.SIGTERM)
+            self.assert_soon(lambda process=process: self.is_at_its_summary(process))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(launch.STOP_TIMEOUT_S), status)
+
     def test_closed_streams_do_not_print_into_sockets(self):
         """A socket must not get the number of stderr: lines would go to its peer."""
         queue = self.start(Queue())

@@ -117,6 +117,23 @@ class FeederTest(Scenario):
         self.assertEqual(int(match["count"]), len(self.queue.received))
 
 
+    def test_interrupt_before_a_full_queue(self):
+        """What it had read and could not give away is told, and is no good end; unless nothing of it is left."""
+        queue = self.start(Queue(capacity=5))
+        path = os.path.join(self.temporary_directory(), "pipe")  # it has no end
+        os.mkfifo(path)
+        end = os.open(path, os.O_RDWR)
+        self.addCleanup(os.close, end)
+        for count, status in (5, 0), (20, 1):
+            program = self.launch("feeder", "--address", queue.address, "--path", path)
+            os.write(end, b"a\n" * count)
+            asked = queue.commands["PUT"] + count
+            self.assertTrue(queue.wait_for(lambda asked=asked: queue.commands["PUT"] >= asked))
+            self.assertEqual(program.stop(), status, program.describe())
+            self.assertEqual(program.final_line("feeder").queued, 0 if status == 0 else count)
+        program.wait_for_line(r"WARNING: %d messages that were read have not been taken" % count)
+
+
 class OurQueueTest(Scenario):
     def test_over_udp_and_tcp(self):
         address = free_address()

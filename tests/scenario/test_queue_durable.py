@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 import context  # noqa: F401
+from peer import lhhttt
 from peer.client import TcpClient
 from support.conditions import wait_until
 from support.launch import FED_LINE, run_to_end
@@ -125,6 +126,18 @@ class QueueDurableTest(Scenario):
                 client = self.start("--durability", "sync")
                 self.assertEqual(client.ask("SEEN:2:%d" % i), b"2:1")
 
+    def test_a_full_queue_drops_what_is_not_on_the_disk_yet(self):
+        flags = ("--durability", "sync", "--capacity", "3", "--overflow", "drop-oldest")
+        client = self.start(*flags)
+        count = 1000
+        client.send_raw(b"".join(lhhttt.encode(b"PUT:%d" % i) for i in range(count)))
+        self.assertEqual([client.receive() for _ in range(count)], [b"PUT %d bytes" % len(str(i)) for i in range(count)])
+        stats = self.stats(client)
+        self.assertEqual((stats["dropped_oldest"], stats["rejected_full"], stats["queued"]), (count - 3, 0, 3))
+        self.kill()
+        client = self.start(*flags)
+        self.assertEqual([client.get() for _ in range(4)], [b"%d" % i for i in range(count - 3, count)] + [b""])
+
     def test_async_is_written_soon(self):
         client = self.start("--durability", "async")
         client.send(*("PUT:%d" % i for i in range(100)))
@@ -207,12 +220,12 @@ class QueueDurableTest(Scenario):
     def test_a_stop_does_not_wait_for_the_interval(self):
         """Nor does it flush for ever while a worker cannot give its messages away."""
         path = self.write_file("messages", b"".join(b"%d\n" % i for i in range(2000)))
-        flags = ("run", "--store", self.store, "--sync-interval", "60", "--drain-timeout", "1", "--feeder",
-                 "--address", "in", "--path", path, "--console-log", "--mq", "--address", "in", "--durability", "sync",
-                 "--worker", "--function", "passthrough", "--guarantee", "exactly-once", "--input-address", "in",
-                 "--output-address", "out", "--mq", "--address", "out", "--durability", "sync")
-        for capacity, status in ("2000", 0), ("1", 1):
-            program = self.launch(*flags, "--capacity", capacity)
+        nodes = ("--feeder", "--address", "in", "--path", path, "--console-log", "--mq", "--address", "in",
+                 "--durability", "sync", "--worker", "--function", "passthrough", "--input-address", "in",
+                 "--output-address", "out", "--mq", "--address", "out", "--durability", "sync", "--capacity")
+        for capacity, guarantee, status in ("2000", "exactly-once", 0), ("1", "at-most-once", 1):
+            program = self.launch("run", "--store", self.store, "--sync-interval", "60", "--drain-timeout", "1",
+                                  "--guarantee", guarantee, *nodes, capacity)
             program.wait_for_line(FED_LINE)
             self.assertEqual(program.stop(), status, program.describe())
             flushes = int(program.wait_for_line(r"^store .*syncs (\d+)")[1])

@@ -1,6 +1,8 @@
 """Our queue over TCP: frames back to back, and connections that misbehave."""
 
+import json
 import socket
+import struct
 import unittest
 
 import context  # noqa: F401
@@ -144,6 +146,21 @@ class QueueTcpTest(Scenario):
         self.assertLess(sent, 64 << 20, "nothing bounds what a deaf peer piles up")
         self.assertEqual(other.size(), 1)
         self.assertEqual(other.get(), b"m" * 60000)
+
+    def test_a_reset_before_the_answers_is_no_malformed_stream(self):
+        """What came was well formed; that the peer let its connection break is something else."""
+        deaf = self.stream()
+        deaf.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        count = 100
+        for _ in range(count):
+            self.assertEqual(deaf.put(b"m" * 200000), b"PUT 200000 bytes")
+        deaf.send_raw(lhhttt.encode("GET") * count)
+        other = self.stream()
+        self.assert_soon(lambda: json.loads(other.ask("STATS"))["out"] > 0)
+        deaf.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        deaf.close()
+        self.assert_soon(lambda: json.loads(other.ask("STATS"))["cut_connections"] == 1)
+        self.assertEqual(json.loads(other.ask("STATS"))["malformed"], 0)
 
     def test_close_without_reading_the_reply(self):
         for _ in range(100):
