@@ -51,8 +51,10 @@ bool kept_append(struct queue *queue, const void *text, uint32_t length)
 {
     struct kept *kept = &queue->kept;
     const struct message_store *store = &queue->store;
-    bool beyond = kept->beyond_count > 0 ||
-                  (store->message_count > 0 && store->record_bytes + message_record_bytes(length) > kept->window_bytes);
+    bool fits = store->record_bytes + message_record_bytes(length) <= kept->window_bytes;
+    /* Reading it back knows what to do about a gap in the numbers. */
+    bool gap = kept->persists && queue->resident_next != kept->next_sequence;
+    bool beyond = kept->beyond_count > 0 || (store->message_count > 0 && (!fits || gap));
     if (!beyond && !kept->persists)
         return false;
     uint64_t sequence = kept->next_sequence++;
