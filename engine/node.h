@@ -29,6 +29,7 @@ struct node_spec;
 struct topology_spec;
 struct topology;
 struct journal;
+struct control_type;
 
 /* What flows over a link, seen from the side that knows the other's address. */
 enum link_kind {
@@ -237,7 +238,8 @@ struct command {
 struct catalog {
     const struct node_type *const *node_types; /* ended by NULL */
     const struct command *const *commands;     /* ended by NULL */
-    const struct node_type *reporter; /* the node that sends everybody's metrics; added when one has an address */
+    const struct node_type *reporter;   /* the node that sends everybody's metrics; added when one has an address */
+    const struct control_type *control; /* for launches with a store; NULL: they answer to nobody */
 };
 
 #endif

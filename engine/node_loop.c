@@ -9,6 +9,8 @@
  * 10 us anyhow), rarely enough that the system call does not show. While sockets bring work they are looked at each
  * turn. */
 static const int64_t poll_interval_ns = 20 * NS_PER_US;
+/* The same where no node has any, and a process is answered there now and then (control.h). */
+static const int64_t rare_poll_interval_ns = NS_PER_MS;
 
 /* A busy node's log lines reach the terminal or the file after this at the latest. */
 static const int64_t log_flush_interval_ns = 100 * NS_PER_MS;
@@ -60,7 +62,7 @@ static size_t look_at_descriptors(struct node_loop *loop, int64_t now_ns, int64_
     if (loop->idle.poller == NULL || now_ns < *next_poll_ns)
         return 0;
     size_t served = poller_wait(loop->idle.poller, 0);
-    *next_poll_ns = served > 0 ? now_ns : now_ns + poll_interval_ns;
+    *next_poll_ns = served > 0 ? now_ns : now_ns + (loop->polls_rarely ? rare_poll_interval_ns : poll_interval_ns);
     return served;
 }
 
@@ -182,8 +184,10 @@ static bool has_outer_rings(const struct node_loop *loop)
 void node_loop_prepare(struct node_loop *loop)
 {
     loop->prepared = true;
+    loop->polls_rarely = true;
     for (size_t i = 0; i < loop->node_count; i++) {
         const struct node *node = loop->nodes[i];
+        loop->polls_rarely = loop->polls_rarely && !node->has_descriptors;
         for (size_t j = 0; j < node->input_count; j++) {
             struct edge *edge = node->inputs[j].edge;
             if (edge == NULL || !is_outer(loop, edge->producer_idle))

@@ -42,6 +42,7 @@ struct node_loop {
 
     /* The loop's own. */
     bool prepared;              /* node_loop_prepare was called; before, no node is ever quiet */
+    bool polls_rarely;          /* no node has descriptors: only what is no node's may come there */
     bool reads_clock;           /* a turn's time goes on with the clock; else it is what the caller says */
     bool all_quiet;             /* as of the last turn */
     int64_t quiet_until_ns;     /* then: the earliest deadline */

@@ -9,6 +9,7 @@
 
 #include "engine/check.h"
 #include "engine/clock.h"
+#include "engine/control.h"
 #include "engine/cpu_list.h"
 #include "engine/guarantee_check.h"
 #include "engine/node_loop.h"
@@ -30,6 +31,7 @@ struct topology {
     struct node_common reporter_common;
     struct journal *journal; /* NULL: nothing is kept */
     struct log *journal_log;
+    struct control *control; /* NULL: no journal, or nothing can be asked */
     size_t node_count;
     size_t opened_count; /* nodes whose open was called */
     int event_fd;
@@ -229,9 +231,11 @@ static void end_without_store(void *context)
         continue;
 }
 
-static size_t end_journal_turn(void *journal, int64_t now_ns, int64_t *deadline_ns)
+static size_t end_durable_turn(void *context, int64_t now_ns, int64_t *deadline_ns)
 {
-    return journal_end_turn(journal, now_ns, deadline_ns);
+    const struct topology *topology = context;
+    size_t work = topology->control != NULL ? topology->catalog->control->step(topology->control) : 0;
+    return work + journal_end_turn(topology->journal, now_ns, deadline_ns);
 }
 
 static enum status open_journal(struct topology *topology, bool rehearsal, struct error *error)
@@ -259,10 +263,25 @@ static enum status open_journal(struct topology *topology, bool rehearsal, struc
     struct node_loop *loop = &topology->loops[durable];
     status = journal_open(&topology->journal, &settings, &loop->idle, error);
     if (status == STATUS_OK) {
-        loop->turn_end = end_journal_turn;
-        loop->turn_end_context = topology->journal;
+        loop->turn_end = end_durable_turn;
+        loop->turn_end_context = topology;
     }
     return status;
+}
+
+static void open_control(struct topology *topology)
+{
+    if (topology->journal == NULL || topology->catalog->control == NULL)
+        return;
+    const struct control_site site = {
+        .directory = topology->spec->launch.store,
+        .journal = topology->journal,
+        .idle = &topology->loops[topology->placement.durable_thread].idle,
+        .nodes = topology->node_pointers,
+        .node_count = topology->node_count,
+        .log = topology->journal_log,
+    };
+    topology->control = topology->catalog->control->open(&site);
 }
 
 static struct topology *allocate(const struct topology_spec *spec, const struct catalog *catalog)
@@ -356,6 +375,8 @@ enum status topology_open(struct topology **topology_pointer, const struct topol
             prepare_loop(topology, i);
         if (status == STATUS_OK)
             status = open_nodes(topology, error);
+        if (status == STATUS_OK)
+            open_control(topology);
     }
     *topology_pointer = topology;
     if (status != STATUS_OK)
@@ -524,7 +545,10 @@ enum status topology_finish(struct topology *topology, struct error *error)
 {
     for (size_t i = 0; i < topology->placement.thread_count; i++)
         node_loop_join(&topology->loops[i]);
-    return topology->journal != NULL ? journal_finish(topology->journal, error) : STATUS_OK;
+    enum status status = topology->journal != NULL ? journal_finish(topology->journal, error) : STATUS_OK;
+    if (topology->control != NULL)
+        topology->catalog->control->close(&topology->control);
+    return status;
 }
 
 uint64_t topology_left_over_count(const struct topology *topology)

@@ -75,6 +75,11 @@ struct tcp_server;
 enum status tcp_server_open(struct tcp_server **server, const struct address *address, struct poller *poller,
                             const struct tcp_limits *limits, const struct tcp_handlers *handlers,
                             struct error *error) MUST_USE;
+/* The same at a descriptor that listens already, of whatever kind of stream; taken over, and closed on failure too.
+ * `name` is for texts. */
+enum status tcp_server_open_at(struct tcp_server **server, int listening_fd, const char *name, struct poller *poller,
+                               const struct tcp_limits *limits, const struct tcp_handlers *handlers,
+                               struct error *error) MUST_USE;
 /* Closes all streams too (TCP_END_LOCAL). */
 void tcp_server_close(struct tcp_server **server);
 /* Stops accepting and reading; what is queued still goes out with tcp_server_flush. */

@@ -128,20 +128,18 @@ static int listen_at(const struct address *address)
     return -1;
 }
 
-enum status tcp_server_open(struct tcp_server **server, const struct address *address, struct poller *poller,
-                            const struct tcp_limits *limits, const struct tcp_handlers *handlers, struct error *error)
+enum status tcp_server_open_at(struct tcp_server **server, int listening_fd, const char *name, struct poller *poller,
+                               const struct tcp_limits *limits, const struct tcp_handlers *handlers,
+                               struct error *error)
 {
-    int fd = listen_at(address);
-    if (fd < 0)
-        return error_set_errno(error, errno, "%s", address->text);
     struct tcp_server *made = calloc(1, sizeof *made);
     CHECK(made != NULL);
-    made->listener.fd = fd;
+    made->listener.fd = listening_fd;
     made->listener.ready = listener_ready;
     enum status status = poller_add(poller, &made->listener, EPOLLIN, error);
     if (status != STATUS_OK) {
-        error_prefix(error, "%s", address->text);
-        close(fd);
+        error_prefix(error, "%s", name);
+        close(listening_fd);
         free(made);
         return status;
     }
@@ -149,9 +147,20 @@ enum status tcp_server_open(struct tcp_server **server, const struct address *ad
     tcp_stream_set_init(&made->set, poller, limits, handlers, tcp_input_ready);
     made->set.ended = stream_ended;
     made->spare_fd = open_spare();
-    socket_local_text(fd, made->local_text, sizeof made->local_text);
+    snprintf(made->local_text, sizeof made->local_text, "%s", name);
     *server = made;
     return STATUS_OK;
+}
+
+enum status tcp_server_open(struct tcp_server **server, const struct address *address, struct poller *poller,
+                            const struct tcp_limits *limits, const struct tcp_handlers *handlers, struct error *error)
+{
+    int fd = listen_at(address);
+    if (fd < 0)
+        return error_set_errno(error, errno, "%s", address->text);
+    char name[SOCKET_TEXT_BYTES];
+    socket_local_text(fd, name, sizeof name);
+    return tcp_server_open_at(server, fd, name, poller, limits, handlers, error);
 }
 
 static void close_listener(struct tcp_server *server)

@@ -12,4 +12,5 @@ const struct catalog millrace_catalog = {
     .node_types = node_types,
     .commands = commands,
     .reporter = &metrics_reporter_type,
+    .control = &store_control_type,
 };

@@ -15,6 +15,9 @@ extern const struct node_type metrics_receiver_type;
 /* Sends the metrics of all others; has no name on the command line. */
 extern const struct node_type metrics_reporter_type;
 
+/* Answers dead-letters replay and drop beside a launch. */
+extern const struct control_type store_control_type;
+
 extern const struct command client_command;
 extern const struct command fixgen_command;
 extern const struct command store_command;

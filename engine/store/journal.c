@@ -155,6 +155,12 @@ enum status journal_find_box(struct journal *journal, const char *what, const ch
     }
 }
 
+bool journal_has_found(const struct journal *journal, uint32_t queue)
+{
+    CHECK_MAGIC(journal, MAGIC);
+    return is_found(&journal->queues, queue);
+}
+
 /* A queue that was renamed or taken out of the launch leaves its messages behind, which somebody may miss. */
 static bool tell_left_behind(void *context, const char *name, uint32_t number)
 {
@@ -456,15 +462,23 @@ enum status journal_failure(const struct journal *journal, struct error *error)
     return journal->failure_status;
 }
 
-enum status journal_read(struct journal *journal, uint32_t queue, uint64_t first_sequence, uint64_t bytes_max,
-                         store_message_visit *visit, void *context, struct error *error)
+enum status journal_reader(struct journal *journal, struct store **reader, struct error *error)
 {
     CHECK_MAGIC(journal, MAGIC);
     enum status status = STATUS_OK;
     if (journal->reader == NULL)
         status = store_open_reader(&journal->reader, journal->directory, error);
+    *reader = journal->reader;
+    return status;
+}
+
+enum status journal_read(struct journal *journal, uint32_t queue, uint64_t first_sequence, uint64_t bytes_max,
+                         store_message_visit *visit, void *context, struct error *error)
+{
+    struct store *reader = NULL;
+    enum status status = journal_reader(journal, &reader, error);
     if (status == STATUS_OK)
-        status = store_read_messages(journal->reader, queue, first_sequence, bytes_max, visit, context, error);
+        status = store_read_messages(reader, queue, first_sequence, bytes_max, visit, context, error);
     return status;
 }
 

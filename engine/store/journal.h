@@ -94,6 +94,9 @@ enum status journal_find_state(struct journal *journal, const char *name, uint32
 enum status journal_find_box(struct journal *journal, const char *what, const char *address, const char *owner,
                              struct store_queue *found, struct error *error) MUST_USE;
 
+/* Whether a node has found this stored queue: it is that node's alone. */
+bool journal_has_found(const struct journal *journal, uint32_t queue);
+
 /* ---- the open batch ---- */
 
 /* The bytes of what is passed are copied. */
@@ -144,6 +147,9 @@ size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadli
  * text. Blocks while the file is read. */
 enum status journal_read(struct journal *journal, uint32_t queue, uint64_t first_sequence, uint64_t bytes_max,
                          store_message_visit *visit, void *context, struct error *error) MUST_USE;
+
+/* The store as journal_read reads it: what is written. Opened at the first call, and the journal's. */
+enum status journal_reader(struct journal *journal, struct store **reader, struct error *error) MUST_USE;
 
 /* ---- counts, for anybody ---- */
 

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/store/store.h"
 #include "nodes/commands/arguments.h"
+#include "nodes/control/control_client.h"
 #include "nodes/node_types.h"
 #include "nodes/queue/dead_letter.h"
 
@@ -19,6 +21,7 @@ static const char usage_line[] =
 struct letters_config {
     const char *queue; /* NULL: all */
     bool all;
+    int64_t timeout_ns;
 };
 
 #define SETTING(member) offsetof(struct letters_config, member)
@@ -26,10 +29,12 @@ struct letters_config {
 static const struct option letters_options[] = {
     {"queue", OPTION_TEXT, SETTING(queue), .value_name = "NAME", .help = "only the letters in this queue"},
     {"all", OPTION_FLAG, SETTING(all), .help = "replay, drop: all letters, instead of those with a NUMBER"},
+    {"timeout", OPTION_SECONDS, SETTING(timeout_ns), "30", 0.001, 86400, .value_name = "SECONDS",
+     .help = "replay, drop: how long a launch that has the store may take to answer"},
     {0},
 };
 
-/* So much text is held at once while letters are moved. */
+/* So much text is held at once while letters are moved, here or in the launch. */
 static const uint64_t held_bytes_max = 16 << 20;
 
 enum { LENGTH_BYTES = 4 };
@@ -47,6 +52,12 @@ struct held_letter {
     char *record; /* its message, as store_append takes it */
 };
 
+/* A letter that a launch is to move. */
+struct asked_letter {
+    struct control_letter letter;
+    uint64_t text_bytes;
+};
+
 struct letters {
     struct store *store;
     const struct verb *verb;
@@ -62,6 +73,8 @@ struct letters {
 
     struct held_letter *held;
     size_t held_count, held_capacity;
+    struct asked_letter *asked; /* of a launch that has the store */
+    size_t asked_count, asked_capacity;
     uint64_t moved_count, refused_count;
 };
 
@@ -78,7 +91,9 @@ struct verb {
     void (*visit)(struct letters *letters, const struct found_letter *found);
     /* Of what is held: does with one letter what is to be done, in the open transaction. NULL: nothing is held. */
     enum status (*move)(struct letters *letters, const struct held_letter *held, struct error *error);
-    const char *done; /* of the line at the end */
+    const struct verb *beside; /* what takes its place beside a launch that has the store; NULL: itself */
+    enum control_verb control; /* ... and what it asks of it */
+    const char *done;          /* of the line at the end */
     bool needs_numbers;
 };
 
@@ -104,12 +119,21 @@ static const struct stored_queue *queue_named(const struct letters *letters, con
     return NULL;
 }
 
+/* What a launch is asked for is in the store until it has done it all. */
+static bool is_asked(const struct letters *letters, uint64_t sequence)
+{
+    for (size_t i = 0; i < letters->asked_count; i++)
+        if (letters->asked[i].letter.queue == letters->queue->number && letters->asked[i].letter.sequence == sequence)
+            return true;
+    return false;
+}
+
 static bool look_at(void *context, const struct store_message *message)
 {
     struct letters *letters = context;
     struct found_letter found = {.sequence = message->sequence, .text = message->text, .length = message->length};
     letters->next_sequence = message->sequence + 1;
-    if (letters->wanted != 0 && message->sequence != letters->wanted)
+    if (letters->wanted != 0 && (message->sequence != letters->wanted || is_asked(letters, message->sequence)))
         return false;
     if (dead_letter_read(message->text, message->length, &found.head, &found.message)) {
         letters->found_count++;
@@ -228,15 +252,20 @@ static enum status drop(struct letters *letters, const struct held_letter *held,
     return store_settle(letters->store, letters->queue->number, held->sequence, 1, error);
 }
 
+static void refuse_source(struct letters *letters, uint64_t sequence, const char *source)
+{
+    char name[4 * DEAD_LETTER_SOURCE_BYTES];
+    fprintf(stderr, "millrace: dead-letters: %" PRIu64 " stays: its queue '%s' is not in this store\n", sequence,
+            log_quote(source, strlen(source), name, sizeof name));
+    letters->refused_count++;
+}
+
 /* To the tail of its queue, as a new message: it has not been delivered yet. */
 static enum status replay(struct letters *letters, const struct held_letter *held, struct error *error)
 {
     const struct stored_queue *source = queue_named(letters, held->source);
     if (source == NULL) {
-        char name[4 * DEAD_LETTER_SOURCE_BYTES];
-        fprintf(stderr, "millrace: dead-letters: %" PRIu64 " stays: its queue '%s' is not in this store\n",
-                held->sequence, log_quote(held->source, strlen(held->source), name, sizeof name));
-        letters->refused_count++;
+        refuse_source(letters, held->sequence, held->source);
         return STATUS_OK;
     }
     struct store_queue counts;
@@ -246,13 +275,103 @@ static enum status replay(struct letters *letters, const struct held_letter *hel
     return status == STATUS_OK ? drop(letters, held, error) : status;
 }
 
+/* ---- beside a launch ---- */
+
+static void ask_for(struct letters *letters, const struct found_letter *found)
+{
+    if (letters->verb->control == CONTROL_REPLAY && queue_named(letters, found->head.source) == NULL) {
+        refuse_source(letters, found->sequence, found->head.source);
+        return;
+    }
+    if (letters->asked_count == letters->asked_capacity) {
+        letters->asked_capacity = letters->asked_capacity == 0 ? 64 : 2 * letters->asked_capacity;
+        letters->asked = reallocarray(letters->asked, letters->asked_capacity, sizeof *letters->asked);
+        CHECK(letters->asked != NULL);
+    }
+    letters->asked[letters->asked_count++] =
+        (struct asked_letter){.letter = {.queue = letters->queue->number, .sequence = found->sequence},
+                              .text_bytes = found->head.message_bytes};
+}
+
+static void take_outcome(struct letters *letters, uint64_t sequence, enum control_outcome outcome)
+{
+    static const char *const reasons[] = {
+        [CONTROL_NOT_FREE] = "it is on a lease, or somebody has taken it",
+        [CONTROL_FULL] = "its queue is full",
+        [CONTROL_NO_WAY] = "its queue is none of the launch",
+        [CONTROL_NO_LETTER] = "it is no dead letter",
+        [CONTROL_UNREAD] = "the launch could not read it; see millrace store check",
+    };
+    if (outcome == CONTROL_MOVED) {
+        letters->moved_count++;
+        return;
+    }
+    bool is_known = (size_t)outcome < sizeof reasons / sizeof reasons[0] && reasons[outcome] != NULL;
+    fprintf(stderr, "millrace: dead-letters: %" PRIu64 " stays: %s\n", sequence,
+            is_known ? reasons[outcome] : "the launch does not say why");
+    letters->refused_count++;
+}
+
+/* As the launch wants them: by queue, then by number. */
+static int compare_asked(const void *one, const void *other)
+{
+    const struct control_letter *left = &((const struct asked_letter *)one)->letter;
+    const struct control_letter *right = &((const struct asked_letter *)other)->letter;
+    if (left->queue != right->queue)
+        return left->queue < right->queue ? -1 : 1;
+    return left->sequence < right->sequence ? -1 : 1;
+}
+
+/* The letters from `first` on that one request may move, one at least. Returns how many. */
+static size_t fill_request(const struct letters *letters, size_t first, struct control_letter *request)
+{
+    size_t count = 0;
+    uint64_t bytes = 0;
+    while (first + count < letters->asked_count && count < CONTROL_LETTER_COUNT_MAX) {
+        const struct asked_letter *asked = &letters->asked[first + count];
+        bytes += asked->text_bytes;
+        if (count > 0 && bytes > held_bytes_max)
+            break;
+        request[count++] = asked->letter;
+    }
+    return count;
+}
+
+static enum status ask_all(struct letters *letters, int connection, struct error *error)
+{
+    struct control_letter *request = calloc(CONTROL_LETTER_COUNT_MAX, sizeof *request);
+    enum control_outcome *outcomes = calloc(CONTROL_LETTER_COUNT_MAX, sizeof *outcomes);
+    CHECK(request != NULL && outcomes != NULL);
+    if (letters->asked_count > 0)
+        qsort(letters->asked, letters->asked_count, sizeof *letters->asked, compare_asked);
+    enum status status = STATUS_OK;
+    size_t count;
+    for (size_t first = 0; first < letters->asked_count && status == STATUS_OK; first += count) {
+        count = fill_request(letters, first, request);
+        status = control_ask(connection, letters->verb->control, request, count, outcomes, error);
+        for (size_t i = 0; i < count && status == STATUS_OK; i++)
+            take_outcome(letters, request[i].sequence, outcomes[i]);
+    }
+    free(outcomes);
+    free(request);
+    return status;
+}
+
 /* ---- the command ---- */
+
+static const struct verb replay_beside = {.visit = ask_for, .control = CONTROL_REPLAY, .done = "put back"};
+static const struct verb drop_beside = {.visit = ask_for, .control = CONTROL_DROP, .done = "dropped"};
 
 static const struct verb verbs[] = {
     {.name = "ls", .visit = print_row},
     {.name = "show", .visit = print_whole, .needs_numbers = true},
-    {.name = "replay", .visit = hold, .move = replay, .done = "put back", .needs_numbers = true},
-    {.name = "drop", .visit = hold, .move = drop, .done = "dropped", .needs_numbers = true},
+    {.name = "replay",
+     .visit = hold,
+     .move = replay,
+     .beside = &replay_beside,
+     .done = "put back",
+     .needs_numbers = true},
+    {.name = "drop", .visit = hold, .move = drop, .beside = &drop_beside, .done = "dropped", .needs_numbers = true},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
@@ -300,15 +419,30 @@ static enum status run_reader(struct letters *letters, const char *directory, in
     return status;
 }
 
-/* All in one transaction: whatever fails, nothing was moved. */
-static enum status run_writer(struct letters *letters, const char *directory, int number_count, char **numbers,
-                              struct error *error)
+static void print_done(const struct letters *letters)
 {
-    /* First as a reader, which makes no new store. */
-    enum status status = store_open_reader(&letters->store, directory, error);
-    store_close(&letters->store);
+    printf("%" PRIu64 " dead letters %s\n", letters->moved_count, letters->verb->done);
+}
+
+/* Finds all, then asks the launch that has the store to move them. */
+static enum status run_asker(struct letters *letters, int connection, const char *directory, int number_count,
+                             char **numbers, struct error *error)
+{
+    letters->verb = letters->verb->beside;
+    enum status status = run_reader(letters, directory, number_count, numbers, error);
     if (status == STATUS_OK)
-        status = store_open(&letters->store, directory, error);
+        status = ask_all(letters, connection, error);
+    if (status == STATUS_OK || letters->moved_count > 0)
+        print_done(letters);
+    close(connection);
+    return status;
+}
+
+/* All in one transaction: whatever fails, nothing was moved. */
+static enum status run_alone(struct letters *letters, const char *directory, int number_count, char **numbers,
+                             struct error *error)
+{
+    enum status status = store_open(&letters->store, directory, error);
     if (status == STATUS_OK)
         status = store_list_queues(letters->store, add_queue, letters, error);
     if (status == STATUS_OK)
@@ -318,8 +452,23 @@ static enum status run_writer(struct letters *letters, const char *directory, in
     if (status == STATUS_OK)
         status = store_commit(letters->store, true, error);
     if (status == STATUS_OK)
-        printf("%" PRIu64 " dead letters %s\n", letters->moved_count, letters->verb->done);
+        print_done(letters);
     return status;
+}
+
+static enum status run_writer(struct letters *letters, const char *directory, int number_count, char **numbers,
+                              struct error *error)
+{
+    int connection;
+    /* First as a reader, which makes no new store. */
+    enum status status = store_open_reader(&letters->store, directory, error);
+    store_close(&letters->store);
+    if (status != STATUS_OK)
+        return status;
+    status = control_connect(&connection, directory, letters->config.timeout_ns, error);
+    if (status == STATUS_OK)
+        return run_asker(letters, connection, directory, number_count, numbers, error);
+    return status == STATUS_CLOSED ? run_alone(letters, directory, number_count, numbers, error) : status;
 }
 
 static void close_letters(struct letters *letters)
@@ -328,6 +477,7 @@ static void close_letters(struct letters *letters)
     for (size_t i = 0; i < letters->held_count; i++)
         free(letters->held[i].record);
     free(letters->held);
+    free(letters->asked);
     free(letters->queues);
     options_free(letters_options, &letters->config);
 }
@@ -382,7 +532,10 @@ const struct command dead_letters_command = {
                "  show      the letters with these numbers, whole\n"
                "  replay    puts their messages at the tails of the queues that they come from, and drops the letters\n"
                "  drop      drops them\n\n"
-               "ls and show work beside a launch that uses the store. replay and drop need the store for themselves, "
-               "and do all\n"
-               "or nothing; of a launch that runs, LEASE the letter from its queue, PUT its message and ACK.\n",
+               "All four work on a store at rest and beside a launch that uses it, whose queues then know of it at "
+               "once. replay and\n"
+               "drop do all or nothing at rest; a launch does it in transactions of up to 16384 letters and 16 MiB, "
+               "each whole,\n"
+               "and leaves a letter that is on a lease, or whose queue is full. What is said to be done is on the "
+               "disk.\n",
 };

@@ -185,8 +185,9 @@ int64_t contents_imbalance(const struct queue *queue)
 {
     uint64_t accounted = stats_get(&queue->node->stats->out_count) + counted(queue, COUNTER_DROPPED_OLDEST) +
                          counted(queue, COUNTER_DROPPED_NEWEST) + counted(queue, COUNTER_UNDELIVERABLE) +
-                         counted(queue, COUNTER_EXPIRED) + counted(queue, COUNTER_DEAD_LETTERED) +
-                         contents_takeable_count(queue) + contents_in_flight_count(queue);
+                         counted(queue, COUNTER_LETTERS_DROPPED) + counted(queue, COUNTER_EXPIRED) +
+                         counted(queue, COUNTER_DEAD_LETTERED) + contents_takeable_count(queue) +
+                         contents_in_flight_count(queue);
     return (int64_t)(stats_get(&queue->node->stats->in_count) - accounted);
 }
 

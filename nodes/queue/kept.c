@@ -51,8 +51,10 @@ bool kept_append(struct queue *queue, const void *text, uint32_t length)
 {
     struct kept *kept = &queue->kept;
     const struct message_store *store = &queue->store;
-    bool beyond = kept->beyond_count > 0 ||
-                  (store->message_count > 0 && store->record_bytes + message_record_bytes(length) > kept->window_bytes);
+    bool fits = store->record_bytes + message_record_bytes(length) <= kept->window_bytes;
+    /* Reading it back knows what to do about a gap in the numbers. */
+    bool gap = kept->persists && queue->resident_next != kept->next_sequence;
+    bool beyond = kept->beyond_count > 0 || (store->message_count > 0 && (!fits || gap));
     if (!beyond && !kept->persists)
         return false;
     uint64_t sequence = kept->next_sequence++;
@@ -232,7 +234,7 @@ static bool is_clean(void *context)
     return true;
 }
 
-/* ---- reading: at the start, and back ---- */
+/* ---- what was read goes into memory ---- */
 
 struct reading {
     struct queue *queue;
@@ -247,30 +249,22 @@ static int64_t monotonic_of(const struct reading *reading, int64_t wall_ns)
     return reading->now_ns - (age_ns > 0 ? age_ns : 0); /* the clock may have been set back */
 }
 
-static enum status to_leases(struct reading *reading, uint64_t sequence, uint32_t deliveries, const void *text,
-                             uint32_t length, int64_t put_ns, int64_t wall_ns)
+/* Those in memory below this number go to those that have come back: there is, or is to be, a gap behind them, and the
+ * numbers in memory have none. */
+static enum status move_aside(struct queue *queue, uint64_t below, struct error *error)
 {
-    const struct lease_message message = {.sequence = sequence,
-                                          .deliveries = deliveries,
-                                          .length = length,
-                                          .text = text,
-                                          .put_ns = put_ns,
-                                          .first_wall_ns = wall_ns};
-    return leasing_recover(reading->queue, &message, &reading->error);
-}
-
-/* There is a gap behind what is in memory, or something that was out on a lease: all that is before it goes to those
- * that have come back, for the numbers in memory have no gaps. Few messages: they are what was in flight. */
-static enum status move_resident(struct reading *reading)
-{
-    struct queue *queue = reading->queue;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && queue->store.message_count > 0) {
         uint64_t sequence = queue->resident_next - queue->store.message_count;
+        if (sequence >= below)
+            break;
         struct block_cursor *cursor = message_store_cursor(&queue->store);
         const struct message *message = block_cursor_peek(cursor);
-        int64_t put_ns = block_message_time_ns(cursor->block, message);
-        status = to_leases(reading, sequence, 0, message->text, message->length, put_ns, 0);
+        const struct lease_message aside = {.sequence = sequence,
+                                            .length = message->length,
+                                            .text = message->text,
+                                            .put_ns = block_message_time_ns(cursor->block, message)};
+        status = leasing_recover(queue, &aside, error);
         if (status == STATUS_OK)
             message_store_pop(&queue->store);
     }
@@ -283,13 +277,20 @@ static enum status take_in(struct reading *reading, const struct store_message *
     int64_t put_ns = monotonic_of(reading, message->wall_ns);
     bool gap = queue->store.message_count > 0 && message->sequence != queue->resident_next;
     if (message->deliveries > 0 || gap) {
-        enum status status = move_resident(reading);
+        /* Few messages: they are what was in flight. */
+        enum status status = move_aside(queue, UINT64_MAX, &reading->error);
         if (status != STATUS_OK)
             return status;
     }
-    if (message->deliveries > 0)
-        return to_leases(reading, message->sequence, message->deliveries, message->text, message->length, put_ns,
-                         message->wall_ns);
+    if (message->deliveries > 0) {
+        const struct lease_message delivered = {.sequence = message->sequence,
+                                                .deliveries = message->deliveries,
+                                                .length = message->length,
+                                                .text = message->text,
+                                                .put_ns = put_ns,
+                                                .first_wall_ns = message->wall_ns};
+        return leasing_recover(queue, &delivered, &reading->error);
+    }
     message_store_append(&queue->store, message->text, message->length, put_ns);
     queue->resident_next = message->sequence + 1;
     return STATUS_OK;
@@ -315,6 +316,65 @@ static bool take_read(void *context, const struct store_message *message)
     kept->read_sequence = message->sequence + 1;
     return kept->beyond_count > 0;
 }
+
+/* ---- taking one out ---- */
+
+static void renew_marks(struct kept *kept)
+{
+    uint64_t ticket = kept->sync ? journal_synced_ticket(kept->journal) : journal_written_ticket(kept->journal);
+    size_t passed = 0;
+    while (passed < kept->mark_count && kept->marks[passed].ticket <= ticket)
+        kept->kept_next = kept->marks[passed++].end;
+    if (passed == 0)
+        return;
+    kept->mark_count -= passed;
+    memmove(kept->marks, kept->marks + passed, kept->mark_count * sizeof *kept->marks);
+}
+
+static bool withdraw_beyond(struct queue *queue, uint64_t sequence, uint32_t length)
+{
+    struct kept *kept = &queue->kept;
+    if (kept->beyond_count == 0 || sequence < kept->read_sequence)
+        return false;
+    kept->beyond_count--;
+    kept->beyond_bytes -= record_bytes(length);
+    journal_settle(kept->journal, kept->queue, sequence, 1);
+    kept->withdrawn_ticket = journal_ticket(kept->journal);
+    contents_look_aside(queue);
+    return true;
+}
+
+/* Makes it the first in memory, or finds it among those that have come back. */
+static bool find_in_memory(struct queue *queue, uint64_t sequence, struct oldest *found)
+{
+    struct error error = {0};
+    struct lease *lease = queue->leases != NULL ? leases_at(queue->leases, sequence) : NULL;
+    *found = (struct oldest){.sequence = sequence, .lease = lease};
+    if (lease != NULL)
+        return lease->place == LEASE_RETURNED;
+    if (sequence < queue->resident_next - queue->store.message_count || sequence >= queue->resident_next ||
+        sequence >= queue->kept.kept_next)
+        return false;
+    if (move_aside(queue, sequence, &error) == STATUS_OK)
+        return true;
+    log_line(queue->node->log, LOG_ERROR, "message %llu cannot be taken out: %s", (unsigned long long)sequence,
+             error.text);
+    return false;
+}
+
+bool kept_withdraw(struct queue *queue, uint64_t sequence, uint32_t length)
+{
+    renew_marks(&queue->kept);
+    if (withdraw_beyond(queue, sequence, length))
+        return true;
+    struct oldest found;
+    if (!queue->kept.persists || !find_in_memory(queue, sequence, &found))
+        return false;
+    contents_remove(queue, &found, true);
+    return true;
+}
+
+/* ---- back, and at the start ---- */
 
 static struct reading reading_of(struct queue *queue)
 {
@@ -354,14 +414,24 @@ static void renew_marks(struct kept *kept)
     memmove(kept->marks, kept->marks + passed, kept->mark_count * sizeof *kept->marks);
 }
 
+/* What has come back is in memory too, and goes before all that would be read. */
+static bool wants_read_back(const struct queue *queue)
+{
+    const struct kept *kept = &queue->kept;
+    if (kept->beyond_count == 0 || kept->failed || kept->kept_next <= kept->read_sequence)
+        return false;
+    uint64_t returned = queue->leases != NULL ? leases_place_text_bytes(queue->leases, LEASE_RETURNED) : 0;
+    return queue->store.record_bytes + returned < kept->window_bytes / 2 &&
+           journal_written_ticket(kept->journal) >= kept->withdrawn_ticket;
+}
+
 uint64_t kept_step(struct queue *queue)
 {
     struct kept *kept = &queue->kept;
     uint64_t before = kept->kept_next;
     renew_marks(kept);
     uint64_t work = kept->kept_next - before;
-    if (kept->beyond_count > 0 && !kept->failed && kept->kept_next > kept->read_sequence &&
-        queue->store.record_bytes < kept->window_bytes / 2)
+    if (wants_read_back(queue))
         work += read_back(queue);
     bool refused = queue->node->refuses_input;
     queue->node->refuses_input = !kept_has_room(queue) || contents_is_full(queue);

@@ -25,7 +25,7 @@ struct leases {
     struct sequence_heap returned;   /* by number */
     struct lease *given_up_first, *given_up_last;
     uint64_t counts[PLACE_COUNT];
-    uint64_t text_bytes;
+    uint64_t text_bytes[PLACE_COUNT];
 
     struct sequence_map ended;
     uint64_t *ended_ring; /* the numbers in `ended`, in order; NULL before the first */
@@ -75,6 +75,7 @@ static void enter(struct leases *leases, struct lease *lease, enum lease_place p
 {
     lease->place = place;
     leases->counts[place]++;
+    leases->text_bytes[place] += lease->length;
     switch (place) {
     case LEASE_OUT:
         sequence_heap_add(&leases->out, lease->deadline_ns, &lease->member);
@@ -97,6 +98,7 @@ static void enter(struct leases *leases, struct lease *lease, enum lease_place p
 static void leave(struct leases *leases, struct lease *lease)
 {
     leases->counts[lease->place]--;
+    leases->text_bytes[lease->place] -= lease->length;
     switch (lease->place) {
     case LEASE_OUT:
         sequence_heap_remove(&leases->out, &lease->member);
@@ -137,7 +139,6 @@ static enum status add(struct leases *leases, const struct lease_message *messag
     if (message->length > 0)
         memcpy(made->text, message->text, message->length);
     sequence_map_add(&leases->by_sequence, message->sequence, (union sequence_word){.pointer = made});
-    leases->text_bytes += message->length;
     *lease = made;
     return STATUS_OK;
 }
@@ -212,6 +213,13 @@ enum lease_find leases_find(const struct leases *leases, const void *token, size
         break;
     }
     return LEASE_FIND_GIVEN_UP;
+}
+
+struct lease *leases_at(const struct leases *leases, uint64_t sequence)
+{
+    CHECK_MAGIC(leases, LEASES_MAGIC);
+    union sequence_word word;
+    return sequence_map_find(&leases->by_sequence, sequence, &word) ? word.pointer : NULL;
 }
 
 /* ---- it moves ---- */
@@ -328,7 +336,6 @@ void leases_end(struct leases *leases, struct lease **lease, enum lease_end how)
     struct lease *ended = *lease;
     leave(leases, ended);
     sequence_map_remove(&leases->by_sequence, ended->member.sequence);
-    leases->text_bytes -= ended->length;
     if (how != LEASE_END_TAKEN)
         remember(leases, ended->member.sequence, ended->deliveries | (how == LEASE_END_GIVEN_UP ? ENDED_GIVEN_UP : 0));
     free_lease(ended);
@@ -352,5 +359,11 @@ uint64_t leases_place_count(const struct leases *leases, enum lease_place place)
 uint64_t leases_text_bytes(const struct leases *leases)
 {
     CHECK_MAGIC(leases, LEASES_MAGIC);
-    return leases->text_bytes;
+    return leases->text_bytes[LEASE_OUT] + leases->text_bytes[LEASE_RETURNED] + leases->text_bytes[LEASE_GIVEN_UP];
+}
+
+uint64_t leases_place_text_bytes(const struct leases *leases, enum lease_place place)
+{
+    CHECK_MAGIC(leases, LEASES_MAGIC);
+    return leases->text_bytes[place];
 }

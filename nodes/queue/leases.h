@@ -93,6 +93,9 @@ enum lease_find {
  * LEASE_FIND_STALE, under another token). */
 enum lease_find leases_find(const struct leases *leases, const void *token, size_t length, struct lease **lease);
 
+/* The message with this number, in whatever place it is; NULL: it is not here. */
+struct lease *leases_at(const struct leases *leases, uint64_t sequence);
+
 /* ---- it moves ---- */
 
 /* Out: its deadline becomes another. */
@@ -136,7 +139,8 @@ void leases_end(struct leases *leases, struct lease **lease, enum lease_end how)
 /* Of all three places. */
 uint64_t leases_count(const struct leases *leases);
 uint64_t leases_place_count(const struct leases *leases, enum lease_place place);
-/* The texts of all. */
+/* The texts. */
 uint64_t leases_text_bytes(const struct leases *leases);
+uint64_t leases_place_text_bytes(const struct leases *leases, enum lease_place place);
 
 #endif

@@ -71,6 +71,8 @@ static const struct counter queue_counters[] = {
     [COUNTER_DROPPED_NEWEST] = {"dropped_newest", "messages dropped because it was full (--overflow drop-newest)",
                                 true},
     [COUNTER_UNDELIVERABLE] = {"undeliverable", "messages given up where there is no --dead-letter", true},
+    [COUNTER_REPLAYED] = {"replayed", "dead letters that dead-letters replay has taken out; part of out", false},
+    [COUNTER_LETTERS_DROPPED] = {"letters_dropped", "dead letters dropped by dead-letters drop", true},
     {0},
 };
 

@@ -7,6 +7,7 @@
  *   leasing.c   what is out on leases, and dead letters
  *   answers.c   answers that wait until the disk has something, and PUTs that wait for room
  *   kept.c      the same in the store: the only one that talks to the journal
+ *   letters.c   dead letters that leave it, and messages that come back from there, by order of another process
  *
  * The messages of a queue are numbered 1, 2, 3... in the order in which it took them. They are, lowest numbers first:
  *   - in `leases`: given to somebody, or come back from there, to be delivered again before all others;
@@ -57,6 +58,8 @@ enum queue_counter {
     COUNTER_DROPPED_OLDEST,
     COUNTER_DROPPED_NEWEST,
     COUNTER_UNDELIVERABLE,
+    COUNTER_REPLAYED,
+    COUNTER_LETTERS_DROPPED,
 };
 
 /* How an answer goes back: over a datagram or a stream. */
@@ -91,8 +94,9 @@ struct kept {
     uint64_t next_sequence;
     uint64_t read_sequence; /* of the first that is beyond */
     uint64_t beyond_count;
-    uint64_t beyond_bytes; /* their texts, and a record's head each */
-    uint64_t window_bytes; /* of records in memory */
+    uint64_t beyond_bytes;     /* their texts, and a record's head each */
+    uint64_t window_bytes;     /* of records in memory */
+    uint64_t withdrawn_ticket; /* what is beyond is not read before: something of it is settled with this ticket */
     /* Which of these are in the store's file already (with `sync`: on the disk). */
     struct kept_mark *marks; /* oldest first */
     size_t mark_count;
@@ -247,6 +251,10 @@ bool kept_has_room(const struct queue *queue);
 bool kept_append(struct queue *queue, const void *text, uint32_t length);
 /* These are done with. */
 void kept_settle(struct queue *queue, uint64_t first, uint64_t count);
+/* Takes a message out, wherever in the queue it is: settles the number, which is one of the store's numbering and of a
+ * message of `length` bytes that is in the store's file. False: it is not free: on a lease, with a worker, or not here
+ * any more; of a queue that does not persist also what is in memory. */
+bool kept_withdraw(struct queue *queue, uint64_t sequence, uint32_t length);
 void kept_count_delivery(struct queue *queue, uint64_t sequence, uint32_t deliveries);
 void kept_remember_id(struct queue *queue, const void *id, size_t id_length, uint32_t message_bytes);
 

@@ -10,10 +10,12 @@ import unittest
 import context  # noqa: F401
 from peer import lhhttt
 from peer.client import TcpClient
+from support import store_tools
 from support.conditions import wait_until
 from support.launch import FED_LINE, run_to_end
 from support.ports import free_address
 from support.scenario import Scenario
+from support.store_tools import export, record
 
 
 class QueueDurableTest(Scenario):
@@ -146,6 +148,22 @@ class QueueDurableTest(Scenario):
         self.assertEqual(self.program.stop(), 0)
         client = self.start("--durability", "async")
         self.assertEqual([client.get() for _ in range(100)], [b"%d" % i for i in range(100)])
+
+    def test_the_numbers_go_on_behind_a_gap_at_the_end(self):
+        """The last numbers are settled and those before are not: as two workers leave it, or who drops a letter."""
+        records = [record("queue", b"Q", settled_below=1, next_sequence=6),
+                   record("message", b"one", sequence=1, time_us=1, deliveries=0),
+                   record("message", b"two", sequence=2, time_us=1, deliveries=0)]
+        self.assertEqual(store_tools.run("store", "import", self.store, stdin=export(*records)).status, 0)
+        client = self.start("--durability", "sync")
+        client.put("three")
+        self.assertEqual(client.get(), b"one")
+        self.kill()
+        client = self.start("--durability", "sync")
+        self.assertEqual(self.take(client, 2), [b"two", b"three"])
+        self.stats(client)
+        self.kill()
+        self.assertEqual(self.start("--durability", "sync").size(), 0)
 
     def test_a_queue_longer_than_its_window(self):
         flags = ("--durability", "async", "--overflow", "spill", "--capacity-bytes", "100000")
