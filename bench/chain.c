@@ -1,7 +1,7 @@
 /*
  * chain: queues and passthrough workers in turn, and a sink at the end, fed by the embedding program: 128-byte messages
  * through 3, 5, 11 and 21 nodes (such a chain has an odd number). The limit and the peers have a step or stage for each
- * node and one for the program.
+ * node and one for the program. Beside each, the same chain with a thread a node (--threads per-node).
  */
 #include "bench/limits/executor.h"
 #include "bench/measure.h"
@@ -31,13 +31,20 @@ static void add_nodes(struct bench_flags *flags, unsigned node_count)
     bench_flags_add(flags, "--sink --address out");
 }
 
+struct chain {
+    unsigned node_count;
+    const char *threads; /* what --threads says */
+};
+
 static bool run_chain(void *context, double seconds, double *figures)
 {
     struct bench_flags flags = {0};
     struct millrace_error error = {""};
     millrace_producer *producer;
     struct bench_feeder feeder;
-    add_nodes(&flags, *(unsigned *)context);
+    const struct chain *chain = context;
+    bench_flags_add(&flags, "--threads %s", chain->threads);
+    add_nodes(&flags, chain->node_count);
     millrace_launch *launch = bench_open(flags.count, flags.words);
     bench_must(millrace_producer_open(launch, "q0", &producer, &error), error.text);
     bench_start(launch);
@@ -52,10 +59,11 @@ static bool run_chain(void *context, double seconds, double *figures)
 static void measure_chain(unsigned node_count)
 {
     static const struct measure_metric rate = {.name = "rate", .unit = "messages/s", .ratio = 0.5};
+    struct chain ours = {.node_count = node_count, .threads = "auto"};
     struct executor_chain steps = {.step_count = node_count + 1, .bytes = TEXT_BYTES};
     struct peer_chain stages = {.stage_count = steps.step_count, .bytes = TEXT_BYTES};
     const struct measure_contestant contestants[] = {
-        {.name = "millrace", .role = MEASURE_OURS, .run = run_chain, .context = &node_count},
+        {.name = "millrace", .role = MEASURE_OURS, .run = run_chain, .context = &ours},
         {.name = "bare executor", .role = MEASURE_LIMIT, .run = executor_run, .context = &steps},
         {.name = "ZeroMQ inproc", .role = MEASURE_PEER, .run = zeromq_chain_run, .context = &stages},
         {.name = "oneTBB pipeline", .role = MEASURE_PEER, .run = tbb_chain_run, .context = &stages},
@@ -71,11 +79,29 @@ static void measure_chain(unsigned node_count)
     });
 }
 
+/* What the default placement is beside: without a limit, and nothing is asked of it. */
+static void measure_threads(unsigned node_count)
+{
+    static const struct measure_metric rate = {.name = "rate", .unit = "messages/s"};
+    struct chain chain = {.node_count = node_count, .threads = "per-node"};
+    char workload[64];
+    snprintf(workload, sizeof workload, "%u nodes in a row, 128 bytes, a thread a node", node_count);
+    measure_contest(&(struct measure_contest){
+        .workload = workload,
+        .metrics = &rate,
+        .metric_count = 1,
+        .contestants = &(const struct measure_contestant){.name = "millrace", .run = run_chain, .context = &chain},
+        .contestant_count = 1,
+    });
+}
+
 int main(int count, char **arguments)
 {
     static const unsigned node_counts[] = {3, 5, 11, 21};
     measure_open(count, arguments);
-    for (size_t i = 0; i < sizeof node_counts / sizeof node_counts[0]; i++)
+    for (size_t i = 0; i < sizeof node_counts / sizeof node_counts[0]; i++) {
         measure_chain(node_counts[i]);
+        measure_threads(node_counts[i]);
+    }
     return measure_close();
 }

@@ -377,7 +377,7 @@ const struct message *edge_peek_next_block(struct edge *edge)
 
 void edge_prefetch_next(struct edge *edge, uint32_t offset)
 {
-    if (edge->producer_idle == edge->consumer_idle || edge->cursor.offset <= offset)
+    if (edge->cursor.offset <= offset)
         return;
     if (edge->cursor.block->records != edge->cursor.block->inline_records)
         return; /* a long message's length says nothing of the next block, and may be a thousand times its size */

@@ -191,8 +191,9 @@ uint32_t edge_forward_block(struct edge *edge, struct edge *to, int64_t time_ns)
 
 /*
  * For a consumer that has read the block at hand from `offset` to the cursor: calls for the same part of the block
- * behind it, if that has come. By when the consumer gets there, it has crossed from the producer's processor. Between
- * threads only; nothing where the cursor has gone on to another block, or is in a long message's.
+ * behind it, if that has come. By when the consumer gets there, it has crossed from the processor that wrote it: that
+ * is often another one also where producer and consumer share a thread, for a queue hands on whole blocks unread.
+ * Nothing where the cursor has gone on to another block, or is in a long message's.
  */
 void edge_prefetch_next(struct edge *edge, uint32_t offset);
 

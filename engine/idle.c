@@ -81,6 +81,8 @@ enum status idle_poller(struct idle *idle, struct poller **poller, struct error 
         enum status status = poller_open(&idle->poller, error);
         idle->event_source.fd = fd;
         if (status == STATUS_OK)
+            poller_set_busy_poll(idle->poller, idle->busy_poll_ns);
+        if (status == STATUS_OK)
             status = poller_add(idle->poller, &idle->event_source, EPOLLIN, error);
         if (status != STATUS_OK) {
             close(fd);
@@ -123,7 +125,9 @@ static void sleep_on_futex(struct idle *idle, int64_t now_ns, int64_t deadline_n
 static size_t sleep_until_woken(struct idle *idle, int64_t now_ns, int64_t deadline_ns)
 {
     size_t served = 0;
-    if (deadline_ns > now_ns) {
+    if (idle_polls(idle)) {
+        served = poller_wait(idle->poller, 0);
+    } else if (deadline_ns > now_ns) {
         idle->park_count++;
         PROBE1(park, idle);
         count_awake(idle, idle->counted ? -1 : 0);
@@ -147,10 +151,11 @@ size_t idle_rest(struct idle *idle, int64_t now_ns, int64_t deadline_ns)
         sched_yield();
         return poller_wait(idle->poller, 0);
     }
-    int64_t rested_ns = now_ns - idle->resting_since_ns;
-    if (!idle->impatient && rested_ns < spin_limit_ns && has_processor(idle)) {
+    const int64_t rested_ns = now_ns - idle->resting_since_ns;
+    const bool patient = (!idle->impatient || idle_polls(idle)) && rested_ns < yield_limit_ns;
+    if (patient && rested_ns < spin_limit_ns && has_processor(idle)) {
         relax_processor();
-    } else if (!idle->impatient && rested_ns < yield_limit_ns) {
+    } else if (patient) {
         sched_yield();
     } else {
         idle->armed = true;

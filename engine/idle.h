@@ -7,6 +7,10 @@
  * there are processors. Yielding is what lets several threads on one processor hand over at the price of a system call
  * instead of a wake-up.
  *
+ * With --busy-poll a thread with descriptors never sleeps. It spins and yields as others do (who only spun would keep
+ * a client that was put on its processor waiting for milliseconds), and where they would sleep, it does all the same
+ * but sleep, so that what is done before sleeping is done.
+ *
  * Parking loses no wake-up:
  *   sleeper  sets `state` to parked; fence C (full); looks at everything again; sleeps if there is still nothing
  *   waker    publishes its work; fence D (full); reads `state`; if parked, sets it to awake and wakes
@@ -48,6 +52,7 @@ struct idle {
     struct idle_crowd *crowd;
     bool counted;
     bool impatient;           /* parks at once: nobody hands over to it within microseconds */
+    int64_t busy_poll_ns;     /* --busy-poll; set before the first idle_poller. 0: off */
     int64_t resting_since_ns; /* 0: not resting */
     int64_t expects_until_ns; /* see idle_expect */
     bool armed;               /* parked is announced; one more look, then sleep */
@@ -65,6 +70,12 @@ void idle_close(struct idle *idle);
 
 /* The thread's poller, made at the first call (before the thread starts, or by it). */
 enum status idle_poller(struct idle *idle, struct poller **poller, struct error *error) MUST_USE;
+
+/* Whether the thread never sleeps: it has descriptors, and is to poll them. */
+static inline bool idle_polls(const struct idle *idle)
+{
+    return idle->busy_poll_ns > 0 && idle->poller != NULL;
+}
 
 /* The owner found work. */
 void idle_busy(struct idle *idle);

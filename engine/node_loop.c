@@ -7,7 +7,7 @@
 
 /* While rings keep a node busy, its sockets are looked at this often: often enough for a client (a datagram's way takes
  * 10 us anyhow), rarely enough that the system call does not show. While sockets bring work they are looked at each
- * turn. */
+ * turn; with --busy-poll always. */
 static const int64_t poll_interval_ns = 20 * NS_PER_US;
 /* The same where no node has any, and a process is answered there now and then (control.h). */
 static const int64_t rare_poll_interval_ns = NS_PER_MS;
@@ -62,7 +62,10 @@ static size_t look_at_descriptors(struct node_loop *loop, int64_t now_ns, int64_
     if (loop->idle.poller == NULL || now_ns < *next_poll_ns)
         return 0;
     size_t served = poller_wait(loop->idle.poller, 0);
-    *next_poll_ns = served > 0 ? now_ns : now_ns + (loop->polls_rarely ? rare_poll_interval_ns : poll_interval_ns);
+    if (served > 0 || idle_polls(&loop->idle))
+        *next_poll_ns = now_ns;
+    else
+        *next_poll_ns = now_ns + (loop->polls_rarely ? rare_poll_interval_ns : poll_interval_ns);
     return served;
 }
 

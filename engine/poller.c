@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,7 +25,8 @@ struct poller {
     int magic;
     int epoll_fd;
     size_t source_count;
-    bool counts_ms; /* the kernel knows no epoll_pwait2 */
+    int busy_poll_us; /* 0: off */
+    bool counts_ms;   /* the kernel knows no epoll_pwait2 */
     /* The batch that is being handed out: events[next_event .. event_count) are still to come. */
     size_t next_event, event_count;
     struct epoll_event events[POLLER_EVENT_COUNT];
@@ -57,6 +59,12 @@ void poller_close(struct poller **poller)
     *poller = NULL;
 }
 
+void poller_set_busy_poll(struct poller *poller, int64_t busy_poll_ns)
+{
+    CHECK_MAGIC(poller, POLLER_MAGIC);
+    poller->busy_poll_us = (int)((busy_poll_ns + NS_PER_US - 1) / NS_PER_US);
+}
+
 enum status poller_add(struct poller *poller, struct poll_source *source, uint32_t events, struct error *error)
 {
     CHECK_MAGIC(poller, POLLER_MAGIC);
@@ -65,6 +73,8 @@ enum status poller_add(struct poller *poller, struct poll_source *source, uint32
     if (epoll_ctl(poller->epoll_fd, EPOLL_CTL_ADD, source->fd, &event) != 0)
         return error_set_errno(error, errno, "cannot watch a file descriptor (epoll_ctl)");
     poller->source_count++;
+    if (poller->busy_poll_us > 0) /* fails for what is no socket, which is as well */
+        (void)setsockopt(source->fd, SOL_SOCKET, SO_BUSY_POLL, &poller->busy_poll_us, sizeof poller->busy_poll_us);
     return STATUS_OK;
 }
 

@@ -26,6 +26,11 @@ struct poll_source {
 enum status poller_open(struct poller **poller, struct error *error) MUST_USE;
 void poller_close(struct poller **poller);
 
+/* Sockets that are added from now on have the system ask their network card itself, for so long, when a receive finds
+ * nothing (SO_BUSY_POLL). A wish: not every card can, and more than the system's net.core.busy_read takes a privilege.
+ */
+void poller_set_busy_poll(struct poller *poller, int64_t busy_poll_ns);
+
 /* `events`: EPOLLIN and/or EPOLLOUT, or 0 for none for now. */
 enum status poller_add(struct poller *poller, struct poll_source *source, uint32_t events,
                        struct error *error) MUST_USE;

@@ -213,8 +213,10 @@ static void open_idles(struct topology *topology)
     /* The embedding program's thread works too while messages flow, and is not in the crowd. */
     bool has_program = topology->spec->application_port_count > 0;
     topology->crowd->processor_count = (int)cpu_usable_count() - (has_program ? 1 : 0);
-    for (size_t i = 0; i < topology->placement.thread_count; i++)
+    for (size_t i = 0; i < topology->placement.thread_count; i++) {
         idle_open(&topology->loops[i].idle, topology->crowd);
+        topology->loops[i].idle.busy_poll_ns = topology->spec->launch.busy_poll_ns;
+    }
     for (size_t i = 0; i < topology->spec->application_port_count; i++)
         idle_open(&topology->application_idles[i], topology->crowd);
 }

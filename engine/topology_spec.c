@@ -32,6 +32,9 @@ const struct option launch_option_table[] = {
      .help = "start although a link is weaker than what a worker promises"},
     {"threads", OPTION_TEXT, LAUNCH(threads_text), "auto", .value_name = "per-node|COUNT|auto",
      .help = "a thread a node, or at most so many for nodes that may share one; auto: by the processors"},
+    {"busy-poll", OPTION_SECONDS, LAUNCH(busy_poll_ns), "0", 0, 1, .value_name = "SECONDS",
+     .help = "threads with sockets never rest, and cost a processor each; the system asks a network card so long "
+             "(SO_BUSY_POLL). 0: off"},
     {0},
 };
 

@@ -26,6 +26,7 @@ struct launch_options {
     const char *store; /* the directory; NULL: none */
     int64_t sync_interval_ns;
     bool allow_weaker;
+    int64_t busy_poll_ns; /* 0: threads with sockets rest as others do; see idle.h */
     const char *threads_text;
     size_t threads; /* what threads_text says: THREADS_AUTO, THREADS_PER_NODE, or so many for nodes that may share */
 };

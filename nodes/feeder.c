@@ -65,6 +65,7 @@ struct feeder {
     size_t reader_count;
     size_t open_count;
     size_t next_reader;
+    uint64_t too_long_count; /* of those at their end */
     struct outlet **outlets;
     size_t outlet_count;
     struct edge *edge;      /* of the one outlet, if there is one and it is a ring */
@@ -172,6 +173,7 @@ static void emit_stamped(struct feeder *feeder, const char *line, size_t length,
 
 static void close_reader(struct feeder *feeder, size_t index)
 {
+    feeder->too_long_count += line_reader_too_long_count(feeder->readers[index]);
     line_reader_close(&feeder->readers[index]);
     feeder->open_count--;
 }
@@ -184,11 +186,9 @@ static bool next_line(struct feeder *feeder, const char **line, size_t *length)
     while (feeder->open_count > 0) {
         size_t index = feeder->next_reader;
         struct line_reader *reader = feeder->readers[index];
-        struct error error = {0};
         if (reader != NULL) {
-            uint64_t too_long = line_reader_too_long_count(reader);
+            struct error error; /* not cleared for each line: that would cost more than to find it */
             enum status status = line_reader_next(reader, line, length, &error);
-            stats_add(&stats->counters[COUNTER_TOO_LONG], line_reader_too_long_count(reader) - too_long);
             if (status == STATUS_AGAIN) {
                 feeder->passed_count += *length;
                 feeder->awaits_writer = *length == 0;
@@ -289,6 +289,10 @@ static uint64_t show_counts(struct feeder *feeder)
 {
     struct node_stats *stats = feeder->node->stats;
     struct outlet_counts sum = outlets_counts(feeder->outlets, feeder->outlet_count);
+    uint64_t too_long_count = feeder->too_long_count;
+    for (size_t i = 0; i < feeder->reader_count; i++)
+        too_long_count += feeder->readers[i] != NULL ? line_reader_too_long_count(feeder->readers[i]) : 0;
+    stats_set(&stats->counters[COUNTER_TOO_LONG], too_long_count);
     outlets_show_out(feeder->outlets, feeder->outlet_count, feeder->emitted_count, stats);
     stats_set(&stats->queued_count, sum.held_count);
     node_show_drops(feeder->node, COUNTER_LOST, sum.lost_count);

@@ -98,15 +98,19 @@ struct context {
     struct millrace_call *call;
 };
 
+struct number_text {
+    char text[DECIMAL_TEXT_BYTES];
+    size_t length;
+};
+
 /* What the fields of an order say. */
 struct order {
     const struct id_key *id;
     struct fix_view symbol;
     struct fix_view account; /* may be absent */
-    bool has_quantity;
-    bool has_feed_epoch;
-    double quantity;
-    double feed_epoch;
+    /* As the answer has them, which is all that becomes of them; empty if absent. */
+    struct number_text quantity;
+    struct number_text feed_epoch;
 };
 
 static bool need_field(const struct context *context, const char *what, struct fix_view view, const char *field)
@@ -116,14 +120,26 @@ static bool need_field(const struct context *context, const char *what, struct f
     return view.data != NULL;
 }
 
-static bool read_number(const struct context *context, struct fix_view view, const char *field, double *value)
+static bool fail_number(const struct context *context, struct fix_view view, const char *field)
 {
-    if (decimal_parse(view.data, view.length, value) == STATUS_OK)
-        return true;
     char shown[FUNCTION_SHOWN_BYTES];
     context->host->fail(context->call, "%s is no number: '%s'", field,
                         log_quote(view.data, view.length, shown, sizeof shown));
     return false;
+}
+
+static bool read_number(const struct context *context, struct fix_view view, const char *field, double *value)
+{
+    return decimal_parse(view.data, view.length, value) == STATUS_OK || fail_number(context, view, field);
+}
+
+/* Of a field that may be absent. */
+static bool rewrite_number(const struct context *context, struct fix_view view, const char *field,
+                           struct number_text *number)
+{
+    number->length = 0;
+    return view.data == NULL || decimal_rewrite(view.data, view.length, number->text, &number->length) == STATUS_OK ||
+           fail_number(context, view, field);
 }
 
 static void handle_quote(const struct context *context, const struct fix_message *message)
@@ -149,7 +165,7 @@ static void handle_quote(const struct context *context, const struct fix_message
         return;
     }
     const bool is_new = keeps && symbol_table_find(context->state->symbols, message, name) == NULL;
-    struct error error = {0};
+    struct error error; /* not cleared for each quote: that would show */
     struct symbol_state *symbol;
     if (symbol_table_add(context->state->symbols, message, name, &symbol, &error) != STATUS_OK) {
         context->host->fail(context->call, "tag 55 (symbol) cannot be kept: %s", error.text);
@@ -169,18 +185,11 @@ static bool read_order(const struct context *context, const struct reading *read
     if (!need_field(context, "order", message->fields[FIX_ORDER_ID], "tag 11 or 37 (order id)") ||
         !need_field(context, "order", message->fields[FIX_SYMBOL], "tag 55 (symbol)"))
         return false;
-    *order = (struct order){
-        .id = &reading->order_id,
-        .symbol = message->fields[FIX_SYMBOL],
-        .account = message->fields[FIX_ACCOUNT],
-        .has_quantity = message->fields[FIX_ORDER_QUANTITY].data != NULL,
-        .has_feed_epoch = message->fields[FIX_FEED_EPOCH].data != NULL,
-    };
-    if (order->has_quantity &&
-        !read_number(context, message->fields[FIX_ORDER_QUANTITY], "tag 38 (order quantity)", &order->quantity))
-        return false;
-    return !order->has_feed_epoch ||
-           read_number(context, message->fields[FIX_FEED_EPOCH], "tag 999 (feed epoch)", &order->feed_epoch);
+    order->id = &reading->order_id;
+    order->symbol = message->fields[FIX_SYMBOL];
+    order->account = message->fields[FIX_ACCOUNT];
+    return rewrite_number(context, message->fields[FIX_ORDER_QUANTITY], "tag 38 (order quantity)", &order->quantity) &&
+           rewrite_number(context, message->fields[FIX_FEED_EPOCH], "tag 999 (feed epoch)", &order->feed_epoch);
 }
 
 /* Remembers the id of an order that is accepted, if it is new. False, having failed the call: it cannot be. */
@@ -194,7 +203,7 @@ static bool remember(const struct context *context, const struct id_key *id, enu
         return false;
     }
     uint64_t forgotten_count = id_set_forgotten_count(order_ids);
-    struct error error = {0};
+    struct error error; /* as above */
     bool added;
     if (id_set_add(order_ids, id, &added, &error) != STATUS_OK) {
         context->host->fail(context->call, "the order id cannot be remembered: %s", error.text);
@@ -239,6 +248,15 @@ static inline char *put(char *at, const char *string)
     return at + length;
 }
 
+/* Copies all of the text's room: a few stores, without a question how long it is. */
+static inline char *put_number(char *at, const struct number_text *number, const char *absent)
+{
+    if (number->length == 0)
+        return put(at, absent);
+    memcpy(at, number->text, sizeof number->text);
+    return at + number->length;
+}
+
 static char *put_verdict(char *at, const struct order *order, size_t symbol_length, enum counter outcome)
 {
     switch (outcome) {
@@ -273,17 +291,11 @@ static void append_answer(struct text *text, const struct order *order, enum cou
     at = put(at, ", ");
     at = json_escape(at, order->symbol.data, order->symbol.length, symbol_length);
     at = put(at, outcome == COUNT_ORDERS_ACCEPTED ? ", Accepted, " : ", Rejected, ");
-    if (order->has_quantity)
-        at += decimal_format(order->quantity, at);
-    else
-        at = put(at, "None");
+    at = put_number(at, &order->quantity, "None");
     at = put(at, "): ");
     at = put_verdict(at, order, symbol_length, outcome);
     at = put(at, "\", \"feed_time\": ");
-    if (order->has_feed_epoch)
-        at += decimal_format(order->feed_epoch, at);
-    else
-        at = put(at, "null");
+    at = put_number(at, &order->feed_epoch, "null");
     at = put(at, "}");
     text->length = (size_t)(at - text->data);
 }

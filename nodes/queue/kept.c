@@ -402,18 +402,6 @@ static uint64_t read_back(struct queue *queue)
     return before - kept->beyond_count;
 }
 
-static void renew_marks(struct kept *kept)
-{
-    uint64_t ticket = kept->sync ? journal_synced_ticket(kept->journal) : journal_written_ticket(kept->journal);
-    size_t passed = 0;
-    while (passed < kept->mark_count && kept->marks[passed].ticket <= ticket)
-        kept->kept_next = kept->marks[passed++].end;
-    if (passed == 0)
-        return;
-    kept->mark_count -= passed;
-    memmove(kept->marks, kept->marks + passed, kept->mark_count * sizeof *kept->marks);
-}
-
 /* What has come back is in memory too, and goes before all that would be read. */
 static bool wants_read_back(const struct queue *queue)
 {

@@ -33,6 +33,14 @@ enum status decimal_parse(const char *text, size_t length, double *value) MUST_U
  */
 size_t decimal_format(double value, char text[DECIMAL_TEXT_BYTES]);
 
+/*
+ * decimal_parse and decimal_format in one, for a number that is only handed on: writes into `shortest` what
+ * decimal_format writes for what decimal_parse reads, and its length into *shortest_length. A usual text is checked and
+ * copied, without the double in between. Fails as decimal_parse.
+ */
+enum status decimal_rewrite(const char *text, size_t length, char shortest[DECIMAL_TEXT_BYTES],
+                            size_t *shortest_length) MUST_USE;
+
 /* The "C" locale, for those who must format with printf whatever the process's locale is (see uselocale). */
 locale_t decimal_c_locale(void);
 

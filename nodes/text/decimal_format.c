@@ -245,3 +245,78 @@ size_t decimal_format(double value, char text[DECIMAL_TEXT_BYTES])
     text[length] = '\0';
     return length;
 }
+
+/* ---- a text that is its number's already, but for zeros at its end ---- */
+
+enum {
+    COPIED_WHOLE_MAX = 10, /* digits before the point: with a first one below 8 they are less than 2^33 */
+    COPIED_FRACTION_MAX = 6,
+    COPIED_BYTES_MAX = COPIED_WHOLE_MAX + 1 + COPIED_FRACTION_MAX,
+};
+
+/* A bit for each byte of `word` that is no digit, that of the first byte lowest. The sum carries into a byte's top bit
+ * where its low seven bits are more than 9, and never further; the product gathers the top bits (as mask_scalar in
+ * fix_scan.c). */
+static inline uint32_t other_bits(uint64_t word)
+{
+    const uint64_t differs = word ^ WORD_OF('0');
+    const uint64_t others = (((differs & WORD_OF(0x7f)) + WORD_OF(0x7f - 9)) | differs) & WORD_OF(0x80);
+    return (uint32_t)(((others >> 7) * UINT64_C(0x0102040810204080)) >> 56);
+}
+
+/* Copies the text, of 1 to COPIED_BYTES_MAX bytes, and returns a bit for each byte of it that is no digit. */
+static inline uint32_t copy_number(const char *text, size_t length, char *to)
+{
+    if (length < WORD_BYTES) {
+        const uint64_t word = word_load_short(text, length);
+        word_store(to, word);
+        return other_bits(word | WORD_OF('0') << (8 * length));
+    }
+    const uint64_t first = word_load(text);
+    const uint64_t last = word_load(text + length - WORD_BYTES);
+    const size_t middle_at = length < 2 * WORD_BYTES ? 0 : WORD_BYTES;
+    const uint64_t middle = word_load(text + middle_at);
+    word_store(to, first);
+    word_store(to + middle_at, middle);
+    word_store(to + length - WORD_BYTES, last);
+    return other_bits(first) | other_bits(middle) << middle_at | other_bits(last) << (length - WORD_BYTES);
+}
+
+/*
+ * A number from 1 up to 2^33 that is written with at most six digits behind the point is the nearest double's shortest
+ * text once the zeros at its end are gone: it is a multiple of a millionth, and format_millionths says why there is no
+ * other text. Returns its length, or 0 for a text of another form.
+ */
+static inline size_t copy_shortest(const char *text, size_t length, char *to)
+{
+    if (length == 0 || length > COPIED_BYTES_MAX || text[0] < '1' || text[0] > '9')
+        return 0;
+    const uint32_t others = copy_number(text, length, to);
+    const size_t whole = others == 0 ? length : (size_t)__builtin_ctz(others);
+    if (whole > COPIED_WHOLE_MAX || (whole == COPIED_WHOLE_MAX && text[0] >= '8'))
+        return 0;
+    if (others == 0) {
+        memcpy(to + length, ".0", 2);
+        return length + 2;
+    }
+    if ((others & (others - 1)) != 0 || text[whole] != '.' || length - whole - 1 > COPIED_FRACTION_MAX ||
+        length - whole == 1)
+        return 0;
+    while (to[length - 1] == '0' && length > whole + 2)
+        length--;
+    return length;
+}
+
+enum status decimal_rewrite(const char *text, size_t length, char shortest[DECIMAL_TEXT_BYTES], size_t *shortest_length)
+{
+    *shortest_length = copy_shortest(text, length, shortest);
+    if (*shortest_length == 0) {
+        double value;
+        enum status status = decimal_parse(text, length, &value);
+        if (status != STATUS_OK)
+            return status;
+        *shortest_length = decimal_format(value, shortest);
+    }
+    shortest[*shortest_length] = '\0';
+    return STATUS_OK;
+}

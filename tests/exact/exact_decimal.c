@@ -3,9 +3,10 @@
  *
  *     exact_decimal [--count N] [--seed S]
  *
- * N texts are read and N doubles are written, an equal share of each kind below. A text must read as strtod reads it. A
- * double's text must read back as the double (strtod), no text with one digit less may (printf), and of those as long
- * it must be the nearest (printf), in the form of Python's repr. The first difference ends the program with status 1.
+ * N texts are read and N doubles are written, an equal share of each kind below. A text must read as strtod reads it,
+ * and be rewritten as it is read and written. A double's text must read back as the double (strtod), no text with one
+ * digit less may (printf), and of those as long it must be the nearest (printf), in the form of Python's repr. The
+ * first difference ends the program with status 1.
  *
  * glibc's strtod and printf are exact, in big integers, and share nothing with what is tested.
  */
@@ -137,13 +138,27 @@ static void half_text(struct random_state *random, char *text)
     }
 }
 
+/* decimal_rewrite against decimal_format, which the other half of this program tests. */
+static bool rewrites_exactly(const char *text, enum status read_status, double value)
+{
+    char expected[DECIMAL_TEXT_BYTES];
+    char written[DECIMAL_TEXT_BYTES];
+    size_t length;
+    const enum status status = decimal_rewrite(text, strlen(text), written, &length);
+    if (status == read_status &&
+        (status != STATUS_OK || (decimal_format(value, expected) == length && strcmp(written, expected) == 0)))
+        return true;
+    fprintf(stderr, "'%s' is rewritten as '%s'\n", text, status == STATUS_OK ? written : "no number");
+    return false;
+}
+
 static bool reads_exactly(const char *text)
 {
     const double expected = strtod(text, NULL);
     double value = 0;
     const enum status status = decimal_parse(text, strlen(text), &value);
     if (isinf(expected) ? status == STATUS_INPUT : status == STATUS_OK && bits_of(value) == bits_of(expected))
-        return true;
+        return rewrites_exactly(text, status, value);
     fprintf(stderr, "'%s' reads as %a, not %a\n", text, value, expected);
     return false;
 }

@@ -408,6 +408,38 @@ class IdleTest(Scenario):
         self.assertLess(time.monotonic() - begin, 0.5)
         self.assert_clean_stop(program)
 
+    def thread_states(self, program):
+        """The scheduler's letter of each of the program's threads, by name: R runs or could, S sleeps."""
+        states = {}
+        directory = "/proc/%d/task" % program.pid
+        for task in os.listdir(directory):
+            with open("%s/%s/stat" % (directory, task)) as file:
+                name, rest = file.read().split("(", 1)[1].rsplit(") ", 1)
+                states[name] = rest[0]
+        return states
+
+    def launch_two_queues(self, *flags):
+        address = free_address()
+        program = self.launch("run", *flags, "--threads", "per-node", "--mq", "--address", address,
+                              "--mq", "--address", "inside", listening=[address])
+        return program, self.client(address)
+
+    def test_a_thread_that_polls_never_sleeps(self):
+        program, client = self.launch_two_queues("--busy-poll", "0.00005")
+        self.assertEqual(client.put("x"), b"PUT 1 bytes")
+        # The one without sockets rests as ever; by then the other would, too.
+        self.assert_soon(lambda: self.thread_states(program)["mq 2"] == "S")
+        for _ in range(1000):
+            self.assertEqual(self.thread_states(program)["mq 1"], "R")
+        self.assertEqual(client.get(), b"x")
+        self.assert_clean_stop(program)
+
+    def test_others_sleep(self):
+        program, client = self.launch_two_queues()
+        self.assertEqual(client.put("x"), b"PUT 1 bytes")
+        self.assert_soon(lambda: self.thread_states(program)["mq 1"] == "S")
+        self.assert_clean_stop(program)
+
 
 if __name__ == "__main__":
     unittest.main()

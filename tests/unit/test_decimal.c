@@ -34,11 +34,35 @@ static enum status parse(const char *text, double *value)
     return status;
 }
 
+/* decimal_rewrite does what decimal_parse and decimal_format do. The text is a heap block, whose ends a sanitizer sees.
+ */
+static void assert_rewrites(const char *text, size_t length)
+{
+    char expected[DECIMAL_TEXT_BYTES] = "";
+    char written[DECIMAL_TEXT_BYTES];
+    double value;
+    size_t expected_length = 0;
+    size_t written_length;
+    char *exact = malloc(length > 0 ? length : 1);
+    assert_non_null(exact);
+    memcpy(exact, text, length);
+    const enum status expected_status = decimal_parse(exact, length, &value);
+    const enum status status = decimal_rewrite(exact, length, written, &written_length);
+    free(exact);
+    if (expected_status == STATUS_OK)
+        expected_length = decimal_format(value, expected);
+    if (status != expected_status || (status == STATUS_OK && (written_length != expected_length ||
+                                                              memcmp(written, expected, expected_length + 1) != 0)))
+        fail_msg("'%.*s' is rewritten as '%s', not '%s'", (int)length, text,
+                 status == STATUS_OK ? written : "no number", expected_status == STATUS_OK ? expected : "no number");
+}
+
 static void assert_reads(const char *text, double expected)
 {
     double value = 12345;
     if (parse(text, &value) != STATUS_OK || bits_of(value) != bits_of(expected))
         fail_msg("'%s' reads as %a, not %a", text, value, expected);
+    assert_rewrites(text, strlen(text));
 }
 
 static void assert_refused(const char *text)
@@ -46,6 +70,7 @@ static void assert_refused(const char *text)
     double value = 12345;
     if (parse(text, &value) != STATUS_INPUT || bits_of(value) != bits_of(12345))
         fail_msg("'%s' reads as %a", text, value);
+    assert_rewrites(text, strlen(text));
 }
 
 static void assert_writes(double value, const char *expected)
@@ -199,6 +224,60 @@ static void test_writes_as_repr(void **state)
     assert_writes((double)NAN, "nan");
 }
 
+/* Every usual length, and any byte at any place of it; the bounds of what is copied. */
+static void test_rewrites_as_it_reads_and_writes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "7",
+        "10",
+        "100",
+        "1600",
+        "12345678",
+        "1234567890",
+        "7999999999.999999",
+        "8000000000.000000",
+        "8589934592.5",
+        "9999999999",
+        "12345678901",
+        "61.70",
+        "61.700001",
+        "61.0",
+        "61.000000",
+        "61.0000000",
+        "5.",
+        "1.2.3",
+        "0.5",
+        "0.00001",
+        "00.5",
+        "012",
+        "1458195070.313115",
+        "1458195070.250000",
+        "1458195070.3131151",
+        "4.35",
+        "1.5e3",
+        "123456.7",
+        "1234567.8",
+        "12345678.9",
+        "999999999.123456",
+        "+1.5",
+        "-1.5",
+        " 1.5",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const size_t length = strlen(texts[i]);
+        assert_rewrites(texts[i], length);
+        for (size_t at = 0; at < length; at++)
+            for (unsigned byte = 0; byte < 256; byte++) {
+                char changed[32];
+                memcpy(changed, texts[i], length + 1);
+                changed[at] = (char)byte;
+                assert_rewrites(changed, length);
+            }
+    }
+    assert_rewrites("", 0);
+}
+
 /* Each line: the bits of a double in hexadecimal, its repr. */
 static const char write_cases_program[] =
     "python3 - <<'END'\n"
@@ -307,7 +386,8 @@ int main(void)
         cmocka_unit_test(test_reads_plain_decimals),    cmocka_unit_test(test_reads_the_hard_ones),
         cmocka_unit_test(test_refuses_the_rest),        cmocka_unit_test(test_length_limit),
         cmocka_unit_test(test_writes_as_repr),          cmocka_unit_test(test_writes_what_python_writes),
-        cmocka_unit_test(test_reads_what_python_reads), cmocka_unit_test(test_ignores_the_locale),
+        cmocka_unit_test(test_reads_what_python_reads), cmocka_unit_test(test_rewrites_as_it_reads_and_writes),
+        cmocka_unit_test(test_ignores_the_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

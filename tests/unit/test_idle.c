@@ -193,6 +193,37 @@ static void test_deadline(void **state)
     }
 }
 
+/* With --busy-poll: never asleep, but announced again and again, for what is done before sleeping. */
+static void test_busy_poll(void **state)
+{
+    (void)state;
+    enum { REST_COUNT = 10000 };
+    struct idle idle;
+    struct error error = {0};
+    struct poller *poller;
+    idle_open(&idle, &crowd);
+    idle.impatient = true;
+    idle.busy_poll_ns = 50 * NS_PER_US;
+    assert_false(idle_polls(&idle)); /* it has no descriptors */
+    assert_int_equal(idle_poller(&idle, &poller, &error), STATUS_OK);
+    assert_true(idle_polls(&idle));
+    unsigned announced_count = 0;
+    for (int64_t i = 1; i <= REST_COUNT; i++) { /* forever, were it to sleep */
+        assert_int_equal(idle_rest(&idle, i * NS_PER_US, CLOCK_NEVER_NS), 0);
+        announced_count += idle_is_armed(&idle);
+    }
+    assert_int_equal(idle.park_count, 0);
+    assert_true(announced_count >= 10 && announced_count < REST_COUNT / 10);
+    while (!idle_is_armed(&idle))
+        assert_int_equal(
+            idle_rest(&idle, 2 * NS_PER_S, CLOCK_NEVER_NS) + idle_rest(&idle, 3 * NS_PER_S, CLOCK_NEVER_NS), 0);
+    idle_wake(&idle); /* between the announcement and the look */
+    assert_int_equal(state_of(&idle), IDLE_AWAKE);
+    assert_int_equal(idle_rest(&idle, 3 * NS_PER_S, CLOCK_NEVER_NS), 1);
+    assert_false(idle_is_armed(&idle));
+    idle_close(&idle);
+}
+
 /* ---- descriptors ---- */
 
 struct watched {
@@ -332,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_wake_between_announcement_and_sleep),
         cmocka_unit_test(test_waking_the_awake),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_busy_poll),
         cmocka_unit_test(test_descriptor_ends_the_rest),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_ping_pong),

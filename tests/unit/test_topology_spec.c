@@ -156,6 +156,13 @@ static void test_launch_flags_anywhere(void **state)
     assert_int_equal(spec.launch.threads, THREADS_AUTO);
     PARSE("--store", "--threads", "per-node");
     assert_int_equal(spec.launch.threads, THREADS_PER_NODE);
+    REFUSE("--busy-poll", "--busy-poll", "-1", "--store");
+    REFUSE("--busy-poll", "--busy-poll", "1.1", "--store");
+    REFUSE("--busy-poll", "--busy-poll", "always", "--store");
+    PARSE("--store");
+    assert_true(spec.launch.busy_poll_ns == 0);
+    PARSE("--store", "--busy-poll", "0.00005");
+    assert_true(spec.launch.busy_poll_ns == 50000);
     PARSE("--threads=12", "--store");
     assert_int_equal(spec.launch.threads, 12);
 }
