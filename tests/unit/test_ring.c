@@ -63,7 +63,7 @@ static void test_goes_round(void **state)
 
 /* ---- two threads ---- */
 
-enum { ITEM_COUNT = 64 };
+enum { ITEM_COUNT = 256 };
 
 struct item {
     uint64_t sequence;
@@ -139,19 +139,19 @@ static void run_exchange(uint64_t total, size_t producer_pause, size_t consumer_
 static void test_two_threads(void **state)
 {
     (void)state;
-    run_exchange(1000000, 0, 0);
+    run_exchange(300000, 0, 0);
 }
 
 static void test_slow_producer(void **state)
 {
     (void)state;
-    run_exchange(200000, 500, 0);
+    run_exchange(50000, 500, 0);
 }
 
 static void test_slow_consumer(void **state)
 {
     (void)state;
-    run_exchange(200000, 0, 500);
+    run_exchange(50000, 0, 500);
 }
 
 int main(void)
