@@ -90,9 +90,7 @@ enum status journal_open(struct journal **journal_pointer, const struct journal_
      * message given away. So it must be on the disk. */
     if (status == STATUS_OK)
         status = store_sync(journal->store, error);
-    if (status == STATUS_OK)
-        atomic_store_explicit(&journal->stored_bytes, store_file_bytes(journal->store), memory_order_relaxed);
-    else
+    if (status != STATUS_OK)
         journal_close(journal_pointer);
     return status;
 }
@@ -488,6 +486,6 @@ struct journal_counts journal_counts(const struct journal *journal)
         .batch_count = atomic_load_explicit(&journal->batch_count, memory_order_relaxed),
         .sync_count = atomic_load_explicit(&journal->sync_count, memory_order_relaxed),
         .retry_count = atomic_load_explicit(&journal->retry_count, memory_order_relaxed),
-        .stored_bytes = atomic_load_explicit(&journal->stored_bytes, memory_order_relaxed),
+        .stored_bytes = store_file_bytes(journal->store),
     };
 }

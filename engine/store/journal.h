@@ -157,7 +157,7 @@ struct journal_counts {
     uint64_t batch_count;  /* kept */
     uint64_t sync_count;   /* flushes of the disk */
     uint64_t retry_count;  /* commits that the disk refused and that were tried again */
-    uint64_t stored_bytes; /* size of the store's files */
+    uint64_t stored_bytes; /* size of the store's files now: asked of the system, for now and then */
 };
 
 struct journal_counts journal_counts(const struct journal *journal);

@@ -2,15 +2,6 @@
 #include "engine/clock.h"
 #include "engine/store/journal_private.h"
 
-/* Asking for a file's size makes Linux note the next change of it to the nanosecond, which the flush after it then
- * writes as well (since 6.13, Documentation/filesystems/multigrain-ts.rst): a third of the time of a small flush. */
-static const int64_t measure_interval_ns = 100 * NS_PER_MS;
-
-static void count(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
-}
-
 void journal_fail(struct journal *journal, enum status status, const struct error *reason)
 {
     journal->failure = *reason;
@@ -45,18 +36,10 @@ static enum status keep_once(struct journal *journal, const struct journal_batch
     return status;
 }
 
-static void measure_files(struct journal *journal, int64_t now_ns)
-{
-    if (now_ns < journal->measure_at_ns)
-        return;
-    journal->measure_at_ns = now_ns + measure_interval_ns;
-    atomic_store_explicit(&journal->stored_bytes, store_file_bytes(journal->store), memory_order_relaxed);
-}
-
 static void publish_synced(struct journal *journal, uint64_t ticket)
 {
     atomic_store_explicit(&journal->unsynced_since_ns, CLOCK_NEVER_NS, memory_order_relaxed);
-    count(&journal->sync_count);
+    journal_count(&journal->sync_count);
     /* Release, pairs with the acquire in journal_synced_ticket(). */
     atomic_store_explicit(&journal->synced_ticket, ticket, memory_order_release);
 }
@@ -68,7 +51,7 @@ static void publish(struct journal *journal, struct journal_batch *batch, bool s
     if (!batch_is_empty(batch) && !synced && journal_sync_due_ns(journal) == CLOCK_NEVER_NS)
         atomic_store_explicit(&journal->unsynced_since_ns, batch->monotonic_ns, memory_order_relaxed);
     batch_clear(batch);
-    count(&journal->batch_count);
+    journal_count(&journal->batch_count);
     /* Release, pairs with the acquire in journal_written_ticket(). */
     atomic_store_explicit(&journal->written_ticket, ticket, memory_order_release);
     if (synced)
@@ -82,11 +65,8 @@ enum status journal_keep(struct journal *journal, struct journal_batch *batch, s
     enum status status = keep_once(journal, batch, sync, error);
     if (status != STATUS_OK)
         return status;
-    if (sync) {
-        int64_t now_ns = clock_monotonic_ns();
-        journal->last_flush_ns = now_ns - start_ns;
-        measure_files(journal, now_ns);
-    }
+    if (sync)
+        journal->last_flush_ns = clock_monotonic_ns() - start_ns;
     publish(journal, batch, sync);
     return STATUS_OK;
 }
@@ -96,7 +76,6 @@ enum status journal_keep_synced(struct journal *journal, struct error *error)
     enum status status = store_sync(journal->store, error);
     if (status != STATUS_OK)
         return status;
-    measure_files(journal, clock_monotonic_ns());
     publish_synced(journal, atomic_load_explicit(&journal->written_ticket, memory_order_relaxed));
     return STATUS_OK;
 }

@@ -34,7 +34,6 @@ struct journal {
     pthread_mutex_t keeping;
     struct store *store;
     int64_t last_flush_ns; /* what it took to keep the last batch that was to be on the disk */
-    int64_t measure_at_ns; /* when the files' size is asked for next */
     /* When the oldest thing was put in that is not on the disk; CLOCK_NEVER_NS: none. Relaxed: the writer rests by it
      * without the lock, for which it is enough that only the writer itself sets another time than never. */
     _Atomic int64_t unsynced_since_ns;
@@ -76,10 +75,15 @@ struct journal {
     _Atomic uint64_t batch_count; /* the counts: relaxed, statistics */
     _Atomic uint64_t sync_count;
     _Atomic uint64_t retry_count;
-    _Atomic uint64_t stored_bytes;
     struct error failure;
     enum status failure_status;
 };
+
+/* One writer at a time; relaxed: statistics. */
+static inline void journal_count(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* ---- journal_keep.c: for whose the lock is ---- */
 

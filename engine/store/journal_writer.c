@@ -59,15 +59,9 @@ static void wait_to_retry(struct journal *journal)
     idle_busy(&journal->writer_idle);
 }
 
-static void count_retry(struct journal *journal)
-{
-    atomic_store_explicit(&journal->retry_count, atomic_load_explicit(&journal->retry_count, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
-
 static void wait_for_room(struct journal *journal, const struct error *reason)
 {
-    count_retry(journal);
+    journal_count(&journal->retry_count);
     begin_refusal(journal, reason);
     wait_to_retry(journal);
 }

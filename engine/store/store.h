@@ -140,7 +140,9 @@ enum status store_check(struct store *store, FILE *out, uint64_t *fault_count, s
 /* Gives back to the file system what is not used. Takes time and room for a copy or two of what is used; STATUS_AGAIN
  * without that room: nothing has changed. Between transactions. */
 enum status store_compact(struct store *store, struct error *error) MUST_USE;
-/* Bytes of its files. */
+/* Bytes of its files; any thread. Not on a message's way: since 6.13 Linux notes the next change of a file that was
+ * asked about to the nanosecond, and the flush after it writes that as well, a third more of a small one
+ * (https://docs.kernel.org/filesystems/multigrain-ts.html). */
 uint64_t store_file_bytes(const struct store *store);
 
 #endif
