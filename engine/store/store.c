@@ -283,7 +283,13 @@ static enum status open_file(struct store *store, struct error *error)
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     if (!store->is_reader)
         flags |= SQLITE_OPEN_CREATE;
-    int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
+    const char *vfs_name = NULL;
+    if (!store->is_reader) {
+        enum status status = store_gather_open(&store->gather, &vfs_name, error);
+        if (status != STATUS_OK)
+            return status;
+    }
+    int code = sqlite3_open_v2(store->path, &store->db, flags, vfs_name);
     if (code != SQLITE_OK)
         return store->db == NULL ? error_set(error, STATUS_SYSTEM, "out of memory")
                                  : store_sql_failed(store, code, error);
@@ -396,6 +402,7 @@ void store_close(struct store **store)
         store_close_log(closed);
     int code = sqlite3_close(closed->db);
     CHECK(code == SQLITE_OK);
+    store_gather_close(&closed->gather);
     if (closed->lock_file >= 0)
         close(closed->lock_file);
     store_free_catalog(closed);

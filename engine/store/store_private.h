@@ -127,7 +127,8 @@ struct store {
     bool is_changed;     /* a transaction is open, and wrote */
     bool catalog_failed; /* it could not be read again after a rollback */
     int lock_file;
-    uint64_t boot; /* which start of the system this is; 0: not known */
+    uint64_t boot;               /* which start of the system this is; 0: not known */
+    struct store_gather *gather; /* NULL in a reader */
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     char *directory;
@@ -184,6 +185,13 @@ enum status store_lock(const char *directory, int *lock_file, struct error *erro
 
 /* Differs from one start of the system to the next; 0: the system does not say. */
 uint64_t store_boot(void);
+
+/* ---- store_gather.c ---- */
+
+/* What SQLite is to open the store's file through, by this name, which lives as long. */
+enum status store_gather_open(struct store_gather **gather, const char **vfs_name, struct error *error) MUST_USE;
+/* After SQLite has closed the file. */
+void store_gather_close(struct store_gather **gather);
 
 /* ---- store_log.c ---- */
 
