@@ -1,7 +1,8 @@
 /*
  * durable_put: messages of 128 bytes put over TCP to a queue that keeps them, beside a bare file with one write and one
  * fdatasync a batch, and beside NATS JetStream. The client keeps so many PUTs unanswered; while half of them are on
- * their way to the disk the others arrive, so the bare file gets half of them a batch.
+ * their way to the disk the others arrive, so the bare file gets half of them a batch. The queue does the same with its
+ * redo log, and beside that puts into the store's file what is still there some milliseconds later.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -11,17 +11,22 @@
 #include "engine/clock.h"
 #include "engine/log.h"
 #include "engine/store/journal_private.h"
+#include "engine/store/recovery.h"
 
 enum { MAGIC = 0x4a524e4c };
 
-/* The open batch grows so far while the writer is busy; then producers are told to wait. At what a disk writes a second
- * this is about a second's worth, and as much is with the writer. */
+/* The open batch grows so far while the logger is busy, or the store behind; then producers are told to wait. At what a
+ * disk writes a second this is a good part of a second's worth. */
 enum { OPEN_BYTES_MAX = 64 << 20, BEHIND_BYTES = 4 << 20 };
 
-/* So small a batch the durable thread keeps itself, on a disk so quick: it saves two wake-ups. Of larger ones the next
+/* So large a batch the durable thread logs itself, on a disk so quick: it saves two wake-ups. Of larger ones the next
  * should fill meanwhile; on a slow disk others would wait too long. */
-enum { SMALL_BATCH_BYTES = 32 << 10 };
+enum { LOGGED_HERE_BYTES_MAX = 32 << 10 };
 static const int64_t quick_flush_ns = NS_PER_MS;
+
+/* What nobody waits for is sealed when it is so much, or so old, and before so large a part of the interval is over. */
+enum { UNHURRIED_BYTES = 128 << 10, UNHURRIED_PARTS = 8 };
+static const int64_t unhurried_ns = NS_PER_MS;
 
 /* Who waited for it often comes again as soon as it is woken: that takes some 50 us, and a sleep longer. */
 static const int64_t answer_expected_ns = 100 * NS_PER_US;
@@ -64,6 +69,12 @@ enum status journal_rehearse(const char *directory, struct error *error)
     return status;
 }
 
+static void open_batch(struct journal *journal, uint64_t ticket)
+{
+    journal->open = journal_batch_of(journal, ticket);
+    journal->open->ticket = ticket;
+}
+
 enum status journal_open(struct journal **journal_pointer, const struct journal_settings *settings, struct idle *idle,
                          struct error *error)
 {
@@ -79,17 +90,16 @@ enum status journal_open(struct journal **journal_pointer, const struct journal_
     journal->failed_context = settings->context;
     journal->durable_idle = idle;
     journal->unsynced_since_ns = CLOCK_NEVER_NS;
-    int result = pthread_mutex_init(&journal->keeping, NULL);
+    int result = pthread_mutex_init(&journal->logging, NULL);
     CHECK(result == 0);
-    journal->open = &journal->batches[0];
-    journal->open->ticket = 1;
-    idle_open(&journal->writer_idle, idle->crowd);
+    open_batch(journal, 1);
+    result = pthread_mutex_init(&journal->telling, NULL);
+    CHECK(result == 0);
+    idle_open(&journal->logger.idle, idle->crowd);
+    idle_open(&journal->writer.idle, idle->crowd);
+    journal->writer.idle.impatient = true; /* nobody waits for it */
     *journal_pointer = journal;
-    enum status status = store_open(&journal->store, settings->directory, error);
-    /* What an earlier process wrote and did not live to flush is believed from here on: a repeated id is answered, a
-     * message given away. So it must be on the disk. */
-    if (status == STATUS_OK)
-        status = store_sync(journal->store, error);
+    enum status status = recovery_open(&journal->store, &journal->redo, settings->directory, error);
     if (status != STATUS_OK)
         journal_close(journal_pointer);
     return status;
@@ -172,6 +182,14 @@ static bool tell_left_behind(void *context, const char *name, uint32_t number)
     return true;
 }
 
+static void end_hand(struct journal_hand *hand)
+{
+    /* Release, pairs with the acquire in journal_run(). */
+    atomic_store_explicit(&hand->is_ending, true, memory_order_release);
+    idle_wake(&hand->idle);
+    pthread_join(hand->thread, NULL);
+}
+
 enum status journal_start(struct journal *journal, struct error *error)
 {
     CHECK_MAGIC(journal, MAGIC);
@@ -179,9 +197,11 @@ enum status journal_start(struct journal *journal, struct error *error)
         journal->log != NULL ? store_list_queues(journal->store, tell_left_behind, journal, error) : STATUS_OK;
     if (status != STATUS_OK)
         return status;
-    int result = pthread_create(&journal->thread, NULL, journal_write, journal);
+    int result = pthread_create(&journal->logger.thread, NULL, journal_run_logger, journal);
+    if (result == 0 && (result = pthread_create(&journal->writer.thread, NULL, journal_run_writer, journal)) != 0)
+        end_hand(&journal->logger);
     if (result != 0)
-        return error_set_errno(error, result, "cannot start the store's writer");
+        return error_set_errno(error, result, "cannot start a thread of the store");
     journal->started = true;
     return STATUS_OK;
 }
@@ -256,7 +276,19 @@ uint64_t journal_ticket(const struct journal *journal)
     return journal->open->ticket;
 }
 
-/* Acquire, pairs with the writer's release in keep(): whoever sees a ticket kept sees in the store what is in it. */
+/* Acquire, pairs with the release in publish_logged(): whoever sees the ticket sees the batch, and its place. */
+uint64_t journal_logged_ticket(const struct journal *journal)
+{
+    return atomic_load_explicit(&journal->logged_ticket, memory_order_acquire);
+}
+
+void journal_want_written(struct journal *journal)
+{
+    atomic_store_explicit(&journal->wants_written, true, memory_order_relaxed);
+    idle_wake(&journal->writer.idle);
+}
+
+/* Acquire, pairs with the release in publish_written(): whoever sees the ticket sees in the store what is in it. */
 uint64_t journal_written_ticket(const struct journal *journal)
 {
     return atomic_load_explicit(&journal->written_ticket, memory_order_acquire);
@@ -276,7 +308,9 @@ void journal_want_sync(struct journal *journal)
 /* Relaxed: hints. That the disk is full may be seen late, and then the open batch takes a little more. */
 bool journal_has_room(const struct journal *journal)
 {
-    return journal->open->bytes < OPEN_BYTES_MAX && !atomic_load_explicit(&journal->is_refused, memory_order_relaxed) &&
+    return journal->open->bytes < OPEN_BYTES_MAX &&
+           !atomic_load_explicit(&journal->logger.is_refused, memory_order_relaxed) &&
+           !atomic_load_explicit(&journal->writer.is_refused, memory_order_relaxed) &&
            !atomic_load_explicit(&journal->has_failed, memory_order_relaxed);
 }
 
@@ -312,26 +346,22 @@ static struct journal_batch *seal(struct journal *journal)
     return batch_is_empty(batch) && !batch->wants_sync ? NULL : batch;
 }
 
-/* False: it is for the writer, who also knows what to do when the disk is full. True: it was kept, or failed for good.
- */
-static bool keep_small(struct journal *journal, struct journal_batch *batch)
+/* If the batch is not logged here, the writer does it, who also knows what to do when the disk is full. */
+static void log_here(struct journal *journal, struct journal_batch *batch)
 {
-    if (!batch->wants_sync || batch->bytes > SMALL_BATCH_BYTES ||
-        atomic_load_explicit(&journal->is_refused, memory_order_relaxed) ||
-        pthread_mutex_trylock(&journal->keeping) != 0)
-        return false;
+    if (!batch->wants_sync || batch->bytes > LOGGED_HERE_BYTES_MAX || pthread_mutex_trylock(&journal->logging) != 0)
+        return;
     struct error error = {0};
     enum status status = STATUS_AGAIN;
-    if (journal->last_flush_ns < quick_flush_ns) {
-        batch_join_settled(batch);
-        status = journal_keep(journal, batch, &error);
+    bool is_next = atomic_load_explicit(&journal->logged_ticket, memory_order_relaxed) + 1 == batch->ticket;
+    if (is_next && journal->last_flush_ns < quick_flush_ns) {
+        status = journal_log(journal, batch, &error);
         if (status != STATUS_OK && status != STATUS_AGAIN)
             journal_fail(journal, status, &error);
     }
-    pthread_mutex_unlock(&journal->keeping);
+    pthread_mutex_unlock(&journal->logging);
     if (status == STATUS_OK)
         idle_expect(journal->durable_idle, clock_monotonic_ns() + answer_expected_ns);
-    return status != STATUS_AGAIN;
 }
 
 /* Whether a small batch that somebody waits for should be let be for one more turn, for more is coming: what is sent in
@@ -341,23 +371,32 @@ static bool is_growing(struct journal *journal)
     size_t bytes = journal->open->bytes;
     bool has_grown = bytes > journal->seen_bytes;
     journal->seen_bytes = bytes;
-    return has_grown && bytes <= SMALL_BATCH_BYTES && journal->open->wants_sync;
+    return has_grown && bytes <= LOGGED_HERE_BYTES_MAX && journal->open->wants_sync;
 }
 
-/* ... and the writer is free. Whether there was something to hand over. */
+/* While the logger is busy, the open batch grows; so it does while there is no other. */
+static bool may_seal(const struct journal *journal)
+{
+    uint64_t sealed = atomic_load_explicit(&journal->sealed_ticket, memory_order_relaxed);
+    /* Acquire, pairs with the release in take_next(): the batch that is open next is empty, and no more touched. */
+    uint64_t taken = atomic_load_explicit(&journal->taken_ticket, memory_order_acquire);
+    return sealed - taken < JOURNAL_BATCH_COUNT - 1 && journal_logged_ticket(journal) == sealed;
+}
+
+/* Whether there was something to seal. */
 static bool cut(struct journal *journal)
 {
     struct journal_batch *batch = seal(journal);
     if (batch == NULL)
         return false;
-    journal->open = batch == &journal->batches[0] ? &journal->batches[1] : &journal->batches[0];
-    journal->open->ticket = batch->ticket + 1;
+    uint64_t ticket = batch->ticket;
+    open_batch(journal, ticket + 1);
     journal->seen_bytes = 0;
-    if (keep_small(journal, batch))
-        return true;
-    /* Release, pairs with the writer's acquire in next_batch(): it sees all that was put into the batch. */
-    atomic_store_explicit(&journal->sealed, batch, memory_order_release);
-    idle_wake(&journal->writer_idle);
+    log_here(journal, batch);
+    /* Release, pairs with the acquire in journal_run(): the logger sees all that was put into the batch. */
+    atomic_store_explicit(&journal->sealed_ticket, ticket, memory_order_release);
+    if (journal_logged_ticket(journal) != ticket)
+        idle_wake(&journal->logger.idle);
     return true;
 }
 
@@ -372,15 +411,26 @@ static bool notices_kept(struct journal *journal)
     return went_up;
 }
 
+/* When what nobody waits for is to be sealed, if it does not become much. */
+static int64_t unhurried_due_ns(const struct journal *journal)
+{
+    const struct journal_batch *open = journal->open;
+    if (open->wants_sync || batch_is_empty(open) || open->bytes >= UNHURRIED_BYTES)
+        return INT64_MIN;
+    int64_t part_ns = journal->sync_interval_ns / UNHURRIED_PARTS;
+    return open->monotonic_ns + (part_ns < unhurried_ns ? part_ns : unhurried_ns);
+}
+
 size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadline_ns)
 {
-    /* No deadline of its own: the writer wakes this thread, and the interval is the writer's. */
-    (void)now_ns;
-    (void)deadline_ns;
     size_t work = notices_kept(journal);
-    /* Acquire, pairs with the writer's release in keep(): the other batch is empty and no more touched. */
-    if (atomic_load_explicit(&journal->sealed, memory_order_acquire) != NULL || journal_has_failed(journal))
+    if (!may_seal(journal) || journal_has_failed(journal))
         return work;
+    int64_t due_ns = unhurried_due_ns(journal);
+    if (now_ns < due_ns) {
+        *deadline_ns = due_ns < *deadline_ns ? due_ns : *deadline_ns;
+        return work;
+    }
     if (!all_clean(journal)) {
         /* That a cut is wanted is something for all nodes to look at, once: what makes a member clean later is a step
          * that did something, or an answer from outside, and either brings a turn. */
@@ -400,7 +450,9 @@ size_t journal_end_turn(struct journal *journal, int64_t now_ns, int64_t *deadli
 static enum status last_cut(struct journal *journal, struct error *error)
 {
     if (all_clean(journal)) {
-        journal->last = seal(journal);
+        const struct journal_batch *batch = seal(journal);
+        if (batch != NULL) /* release: as in cut() */
+            atomic_store_explicit(&journal->sealed_ticket, batch->ticket, memory_order_release);
         return STATUS_OK;
     }
     /* What was put in since is half of something: it must not be kept without the rest. */
@@ -416,10 +468,8 @@ enum status journal_finish(struct journal *journal, struct error *error)
         return STATUS_OK;
     journal->finished = true;
     enum status status = last_cut(journal, error);
-    /* Release, pairs with the acquire in is_ending(): the writer that sees it sees `last` too. */
-    atomic_store_explicit(&journal->end, JOURNAL_ENDS, memory_order_release);
-    idle_wake(&journal->writer_idle);
-    pthread_join(journal->thread, NULL);
+    end_hand(&journal->logger);
+    end_hand(&journal->writer);
     struct error failure = {0};
     if (journal_failure(journal, &failure) == STATUS_OK)
         return status;
@@ -436,11 +486,16 @@ void journal_close(struct journal **journal_pointer)
     struct error ignored = {0};
     (void)!journal_finish(journal, &ignored);
     store_close(&journal->reader);
+    redo_close(&journal->redo);
     store_close(&journal->store);
-    pthread_mutex_destroy(&journal->keeping);
-    idle_close(&journal->writer_idle);
-    batch_free(&journal->batches[0]);
-    batch_free(&journal->batches[1]);
+    pthread_mutex_destroy(&journal->logging);
+    pthread_mutex_destroy(&journal->telling);
+    idle_close(&journal->logger.idle);
+    idle_close(&journal->writer.idle);
+    for (size_t i = 0; i < JOURNAL_BATCH_COUNT; i++)
+        batch_free(&journal->batches[i]);
+    batch_free(&journal->all);
+    free(journal->record.bytes);
     free(journal->members);
     free(journal->queues.numbers);
     free(journal->states.numbers);

@@ -3,13 +3,15 @@
  *
  * All durable nodes of a launch (queues with a --durability, workers with a --guarantee and a store) live on one
  * thread, the durable thread, so what they do to each other needs no locks and has one order. What of it must survive
- * they write here, into the open batch. When the writer, a thread of its own, is free, the batch is sealed at the end
- * of a turn of the durable thread's loop (a cut) and handed to it; it applies the batch to the store (store.h) in one
- * transaction and commits. A small batch that somebody waits for the durable thread keeps itself, in the same way. So
+ * they write here, into the open batch. At the end of a turn of the durable thread's loop the batch is sealed (a cut),
+ * and becomes a record of the redo log (redo.h): with that it is kept. Records come into the store's file (store.h)
+ * some milliseconds later, together, in one transaction; what came and went between two of these is never written
+ * there. So
  *   - a batch is kept whole or not at all: a worker's acknowledged inputs, its outputs in a durable queue and its state
- *     are one transaction because they are put into one batch;
+ *     are one record because they are put into one batch;
  *   - batches are kept in their order, so a crash leaves the launch as it was at some cut;
- *   - what many nodes did while the disk was busy shares one commit (group commit).
+ *   - what many nodes did while the disk was busy shares one flush (group commit);
+ *   - nobody who waits for the disk waits for the store's file.
  * A node lets nobody outside see what is not kept yet: it holds back answers until their ticket is kept.
  *
  * A member that ends must be clean, also when it is abandoned (STOP_ABANDON): what was put in since the last cut is
@@ -39,27 +41,29 @@ struct log;
 struct journal_settings {
     const char *directory;    /* of the store; made if it is not there */
     int64_t sync_interval_ns; /* what was put in is on the disk after this, and the flush itself, at the latest */
-    struct log *log;          /* the writer's from the start to the finish; not owned; NULL: none */
-    /* Called once, on the writer's or the durable thread, when the store has failed for good: nothing is kept from then
-     * on, no ticket goes up, and there is no room. The launch is to end with journal_failure's text. NULL: nobody is
-     * told. */
+    struct log *log;          /* the journal's from the start to the finish; not owned; NULL: none */
+    /* Called once, on any of the journal's threads or the durable one, when the store has failed for good: nothing is
+     * kept from then on, no ticket goes up, and there is no room. The launch is to end with journal_failure's text.
+     * NULL: nobody is told. */
     void (*failed)(void *context);
     void *context;
 };
 
-/* Opens the store. The durable thread rests on `idle`, which the writer wakes when something was kept. Copies the
+/* Opens the store (recovery.h). The durable thread rests on `idle`, which is woken when something was kept. Copies the
  * settings, and the directory's name. */
 enum status journal_open(struct journal **journal, const struct journal_settings *settings, struct idle *idle,
                          struct error *error) MUST_USE;
 /* Whether journal_open could succeed, as far as can be seen without touching anything. STATUS_USAGE: not a directory;
  * STATUS_SYSTEM: it may not be written to. Any thread. */
 enum status journal_rehearse(const char *directory, struct error *error) MUST_USE;
-/* Starts the writer. Of stored queues that have messages and that no node has found, the log is told. */
+/* Starts the threads that log and write. Of stored queues that have messages and that no node has found, the log is
+ * told. */
 enum status journal_start(struct journal *journal, struct error *error) MUST_USE;
-/* After the durable thread's end, and before its nodes are closed: cuts a last time, puts all of it on the disk, joins
- * the writer. The counts stay. A disk that is full gets some seconds, then STATUS_SYSTEM says what was not kept; so
- * does a member that is not clean (it was abandoned): the store is then as it was at the last cut. Nothing to do if the
- * writer was not started, or the second time. */
+/* After the durable thread's end, and before its nodes are closed: cuts a last time, puts all of it on the disk and
+ * into the store's file, joins the threads. The counts stay. A disk that is full gets some seconds, then STATUS_SYSTEM
+ * says that something was not kept; what is in the log is, and comes into the file at the next start. So does a member
+ * that is not clean (it was abandoned): the store is then as it was at the last cut. Nothing to do if nothing was
+ * started, or the second time. */
 enum status journal_finish(struct journal *journal, struct error *error) MUST_USE;
 /* Finishes if that was not done, and closes the store. */
 void journal_close(struct journal **journal);
@@ -119,12 +123,16 @@ void journal_delete(struct journal *journal, uint32_t state, const void *key, si
 
 /* The open batch's ticket: what is put in now is kept when the ticket is. Tickets go up by one a batch from 1. */
 uint64_t journal_ticket(const struct journal *journal);
-/* All batches up to this one are in the store's file: they survive the process. */
+/* All batches up to this one are kept: they survive the process. */
+uint64_t journal_logged_ticket(const struct journal *journal);
+/* ... are in the store's file too, and can be read there. */
 uint64_t journal_written_ticket(const struct journal *journal);
-/* ... are on the disk: they survive a power cut. */
+/* Somebody waits for more of them. Any thread. */
+void journal_want_written(struct journal *journal);
+/* ... are on the disk: they survive a power cut. Not all of them need be written. */
 uint64_t journal_synced_ticket(const struct journal *journal);
-/* Somebody waits for the open batch, though it were empty, to be on the disk: the writer syncs with it, and not only at
- * the interval. */
+/* Somebody waits for the open batch, though it were empty, to be on the disk: the log is flushed with it, and not only
+ * at the interval. */
 void journal_want_sync(struct journal *journal);
 
 /* Whether more may be put in. False: the disk is full, or so slow that the open batch has become large; then queues
@@ -156,7 +164,7 @@ enum status journal_reader(struct journal *journal, struct store **reader, struc
 struct journal_counts {
     uint64_t batch_count;  /* kept */
     uint64_t sync_count;   /* flushes of the disk */
-    uint64_t retry_count;  /* commits that the disk refused and that were tried again */
+    uint64_t retry_count;  /* times that the disk refused something, which was tried again */
     uint64_t stored_bytes; /* size of the store's files now: asked of the system, for now and then */
 };
 

@@ -8,7 +8,7 @@
 
 struct batch_delivery {
     uint64_t sequence;
-    uint32_t deliveries;
+    uint64_t deliveries;
 };
 
 /* Stands before its key and value, anywhere: to be copied out. */
@@ -21,7 +21,8 @@ struct batch_pair {
 #define PAIR_DELETED UINT64_MAX
 
 /* What the bound counts for things that are small beside their row in the store. */
-enum { SMALL_ROW_BYTES = 32, BUFFER_BYTES_MIN = 4096, QUEUE_NUMBER_MAX = 1 << 24 };
+enum { SMALL_ROW_BYTES = 32, QUEUE_NUMBER_MAX = 1 << 24 };
+enum { BUFFER_BYTES_MIN = 4096 };
 
 /* ---- buffers ---- */
 
@@ -192,6 +193,27 @@ void batch_clear(struct journal_batch *batch)
     batch->pairs.length = 0;
     batch->bytes = 0;
     batch->wants_sync = false;
+    batch->place = (struct redo_place){0};
+}
+
+static void trim(struct batch_buffer *buffer, size_t bytes_max)
+{
+    if (buffer->capacity <= bytes_max)
+        return;
+    free(buffer->bytes);
+    *buffer = (struct batch_buffer){0};
+}
+
+void batch_trim(struct journal_batch *batch, size_t bytes_max)
+{
+    CHECK(batch_is_empty(batch));
+    for (size_t i = 0; i < batch->queue_capacity; i++) {
+        trim(&batch->queues[i].records, bytes_max);
+        trim(&batch->queues[i].ids, bytes_max);
+        trim(&batch->queues[i].settled, bytes_max);
+        trim(&batch->queues[i].counted, bytes_max);
+    }
+    trim(&batch->pairs, bytes_max);
 }
 
 void batch_free(struct journal_batch *batch)
@@ -238,20 +260,77 @@ void batch_join_settled(struct journal_batch *batch)
         join_ranges(&batch->queues[i].settled);
 }
 
-/* Deliveries before what is settled: with a message the store drops its count. */
+/* ---- into the store ---- */
+
+/* How many of the messages, from the first on, are settled in the same batch: they came and went. */
+static uint64_t gone_count(const struct batch_queue *queue)
+{
+    const struct batch_range *settled = (const struct batch_range *)(const void *)queue->settled.bytes;
+    uint64_t first = queue->first_sequence;
+    for (size_t i = 0; i < queue->settled.length / sizeof *settled && queue->message_count > 0; i++)
+        if (first - settled[i].first_sequence < settled[i].count) {
+            uint64_t count = settled[i].count - (first - settled[i].first_sequence);
+            return count < queue->message_count ? count : queue->message_count;
+        }
+    return 0;
+}
+
+static size_t records_bytes(const struct batch_queue *queue, uint64_t count)
+{
+    size_t bytes = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        const unsigned char *record = queue->records.bytes + bytes;
+        bytes += 4 + ((size_t)record[0] | (size_t)record[1] << 8 | (size_t)record[2] << 16 | (size_t)record[3] << 24);
+    }
+    return bytes;
+}
+
+/* What was counted and settled of the sequences from `begin` to `end`. Deliveries come before what is settled: with a
+ * message the store drops its count. */
+static enum status apply_between(const struct batch_queue *queue, uint64_t begin, uint64_t end, struct store *store,
+                                 struct error *error)
+{
+    enum status status = STATUS_OK;
+    const struct batch_delivery *counted = (const struct batch_delivery *)(const void *)queue->counted.bytes;
+    for (size_t i = 0; i < queue->counted.length / sizeof *counted && status == STATUS_OK; i++)
+        if (counted[i].sequence >= begin && counted[i].sequence < end)
+            status =
+                store_count_delivery(store, queue->queue, counted[i].sequence, (uint32_t)counted[i].deliveries, error);
+    const struct batch_range *settled = (const struct batch_range *)(const void *)queue->settled.bytes;
+    for (size_t i = 0; i < queue->settled.length / sizeof *settled && status == STATUS_OK; i++) {
+        uint64_t first = settled[i].first_sequence;
+        uint64_t last_end = first + settled[i].count;
+        first = first > begin ? first : begin;
+        last_end = last_end < end ? last_end : end;
+        if (first < last_end)
+            status = store_settle(store, queue->queue, first, last_end - first, error);
+    }
+    return status;
+}
+
+/* What came and went is not written at all. */
+static enum status apply_messages(const struct batch_queue *queue, int64_t wall_ns, struct store *store,
+                                  struct error *error)
+{
+    if (queue->message_count == 0)
+        return apply_between(queue, 0, UINT64_MAX, store, error);
+    uint64_t first = queue->first_sequence;
+    uint64_t gone = gone_count(queue);
+    enum status status = apply_between(queue, 0, first, store, error);
+    if (status == STATUS_OK && gone > 0)
+        status = store_pass(store, queue->queue, first, gone, error);
+    if (status == STATUS_OK && gone < queue->message_count) {
+        size_t gone_bytes = records_bytes(queue, gone);
+        status = store_append(store, queue->queue, first + gone, queue->message_count - gone,
+                              queue->records.bytes + gone_bytes, queue->records.length - gone_bytes, wall_ns, error);
+    }
+    return status == STATUS_OK ? apply_between(queue, first + gone, UINT64_MAX, store, error) : status;
+}
+
 static enum status apply_queue(const struct batch_queue *queue, int64_t wall_ns, struct store *store,
                                struct error *error)
 {
-    enum status status = STATUS_OK;
-    if (queue->message_count > 0)
-        status = store_append(store, queue->queue, queue->first_sequence, queue->message_count, queue->records.bytes,
-                              queue->records.length, wall_ns, error);
-    const struct batch_delivery *counted = (const struct batch_delivery *)(const void *)queue->counted.bytes;
-    for (size_t i = 0; i < queue->counted.length / sizeof *counted && status == STATUS_OK; i++)
-        status = store_count_delivery(store, queue->queue, counted[i].sequence, counted[i].deliveries, error);
-    const struct batch_range *settled = (const struct batch_range *)(const void *)queue->settled.bytes;
-    for (size_t i = 0; i < queue->settled.length / sizeof *settled && status == STATUS_OK; i++)
-        status = store_settle(store, queue->queue, settled[i].first_sequence, settled[i].count, error);
+    enum status status = apply_messages(queue, wall_ns, store, error);
     if (queue->id_count > 0 && status == STATUS_OK)
         status =
             store_add_ids(store, queue->queue, queue->ids.bytes, queue->ids.length, queue->id_count, wall_ns, error);
@@ -288,4 +367,167 @@ enum status batch_apply(const struct journal_batch *batch, struct store *store, 
     if (status == STATUS_OK)
         status = apply_pairs(&batch->pairs, store, error);
     return status;
+}
+
+/* ---- two in one ---- */
+
+static void add_bytes(struct batch_buffer *bytes, const void *from, size_t length)
+{
+    if (length > 0)
+        memcpy(extend(bytes, length), from, length);
+}
+
+static void add_buffer(struct batch_buffer *buffer, const struct batch_buffer *next)
+{
+    add_bytes(buffer, next->bytes, next->length);
+}
+
+static void add_next(struct batch_queue *queue, const struct batch_queue *next)
+{
+    if (next->message_count > 0) {
+        if (queue->message_count == 0)
+            queue->first_sequence = next->first_sequence;
+        CHECK(next->first_sequence == queue->first_sequence + queue->message_count);
+        queue->message_count += next->message_count;
+    }
+    if (next->id_count_max > 0) {
+        queue->id_count_max = next->id_count_max;
+        queue->id_oldest_wall_ns = next->id_oldest_wall_ns;
+    }
+    queue->id_count += next->id_count;
+    add_buffer(&queue->records, &next->records);
+    add_buffer(&queue->ids, &next->ids);
+    add_buffer(&queue->settled, &next->settled);
+    add_buffer(&queue->counted, &next->counted);
+}
+
+void batch_add(struct journal_batch *batch, const struct journal_batch *next)
+{
+    if (batch_is_empty(batch)) {
+        batch->wall_ns = next->wall_ns;
+        batch->monotonic_ns = next->monotonic_ns;
+    }
+    for (size_t i = 0; i < next->queue_count; i++)
+        add_next(find_queue(batch, next->queues[i].queue), &next->queues[i]);
+    add_buffer(&batch->pairs, &next->pairs);
+    batch->bytes += next->bytes;
+    if (next->place.number > 0)
+        batch->place = next->place;
+}
+
+/* ---- as bytes ---- */
+
+/* What stands in front of a batch, and of each queue's buffers: in the machine's order, for the machine that wrote it.
+ */
+struct batch_form {
+    int64_t wall_ns;
+    uint64_t queue_count;
+    uint64_t pairs_bytes;
+};
+
+enum { QUEUE_BUFFER_COUNT = 4 };
+
+struct queue_form {
+    uint64_t queue;
+    uint64_t first_sequence;
+    uint64_t message_count;
+    uint64_t id_count;
+    uint64_t id_count_max;
+    int64_t id_oldest_wall_ns;
+    uint64_t buffer_bytes[QUEUE_BUFFER_COUNT];
+};
+
+static struct batch_buffer *queue_buffer(struct batch_queue *queue, size_t index)
+{
+    struct batch_buffer *const buffers[QUEUE_BUFFER_COUNT] = {&queue->records, &queue->ids, &queue->settled,
+                                                              &queue->counted};
+    return buffers[index];
+}
+
+void batch_encode(const struct journal_batch *batch, size_t free_bytes, struct batch_buffer *bytes)
+{
+    bytes->length = 0;
+    extend(bytes, free_bytes);
+    struct batch_form form = {
+        .wall_ns = batch->wall_ns, .queue_count = batch->queue_count, .pairs_bytes = batch->pairs.length};
+    add_bytes(bytes, &form, sizeof form);
+    for (size_t i = 0; i < batch->queue_count; i++) {
+        struct batch_queue *queue = &batch->queues[i];
+        struct queue_form queue_form = {.queue = queue->queue,
+                                        .first_sequence = queue->first_sequence,
+                                        .message_count = queue->message_count,
+                                        .id_count = queue->id_count,
+                                        .id_count_max = queue->id_count_max,
+                                        .id_oldest_wall_ns = queue->id_oldest_wall_ns};
+        for (size_t k = 0; k < QUEUE_BUFFER_COUNT; k++)
+            queue_form.buffer_bytes[k] = queue_buffer(queue, k)->length;
+        add_bytes(bytes, &queue_form, sizeof queue_form);
+        for (size_t k = 0; k < QUEUE_BUFFER_COUNT; k++)
+            add_bytes(bytes, queue_buffer(queue, k)->bytes, queue_buffer(queue, k)->length);
+    }
+    add_bytes(bytes, batch->pairs.bytes, batch->pairs.length);
+}
+
+size_t batch_encoded_bytes(const struct journal_batch *batch)
+{
+    size_t bytes = sizeof(struct batch_form) + batch->pairs.length;
+    for (size_t i = 0; i < batch->queue_count; i++) {
+        bytes += sizeof(struct queue_form);
+        for (size_t k = 0; k < QUEUE_BUFFER_COUNT; k++)
+            bytes += queue_buffer(&batch->queues[i], k)->length;
+    }
+    return bytes;
+}
+
+/* What is left of an encoded batch. */
+struct decoding {
+    const unsigned char *bytes;
+    size_t left;
+};
+
+static bool decode_bytes(struct decoding *decoding, void *to, size_t length)
+{
+    if (length > decoding->left)
+        return false;
+    memcpy(to, decoding->bytes, length);
+    decoding->bytes += length;
+    decoding->left -= length;
+    return true;
+}
+
+static bool decode_buffer(struct decoding *decoding, struct batch_buffer *buffer, uint64_t length)
+{
+    return length == 0 || (length <= decoding->left && decode_bytes(decoding, extend(buffer, length), length));
+}
+
+static bool decode_queue(struct decoding *decoding, struct journal_batch *batch)
+{
+    struct queue_form form;
+    if (!decode_bytes(decoding, &form, sizeof form) || form.queue > QUEUE_NUMBER_MAX)
+        return false;
+    struct batch_queue *queue = find_queue(batch, (uint32_t)form.queue);
+    queue->first_sequence = form.first_sequence;
+    queue->message_count = form.message_count;
+    queue->id_count = form.id_count;
+    queue->id_count_max = form.id_count_max;
+    queue->id_oldest_wall_ns = form.id_oldest_wall_ns;
+    for (size_t k = 0; k < QUEUE_BUFFER_COUNT; k++)
+        if (!decode_buffer(decoding, queue_buffer(queue, k), form.buffer_bytes[k]))
+            return false;
+    return true;
+}
+
+bool batch_decode(struct journal_batch *batch, const unsigned char *bytes, size_t length)
+{
+    CHECK(batch_is_empty(batch));
+    struct decoding decoding = {.bytes = bytes, .left = length};
+    struct batch_form form;
+    if (!decode_bytes(&decoding, &form, sizeof form))
+        return false;
+    batch->wall_ns = form.wall_ns;
+    batch->bytes = length;
+    for (uint64_t i = 0; i < form.queue_count; i++)
+        if (!decode_queue(&decoding, batch))
+            return false;
+    return decode_buffer(&decoding, &batch->pairs, form.pairs_bytes) && decoding.left == 0;
 }

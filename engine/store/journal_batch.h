@@ -1,5 +1,5 @@
 /*
- * journal_batch.h: one batch of the journal: what is to become one transaction of the store.
+ * journal_batch.h: one batch of the journal: what is to become one record of the redo log.
  *
  * Pure memory, one thread at a time. Of each stored queue one growing buffer of records, in the form that store_append
  * takes; putting a message in is a copy. Nothing is allocated for a message or freed between batches: a cleared batch
@@ -13,8 +13,7 @@
 #include <stdint.h>
 
 #include "engine/status.h"
-
-struct store;
+#include "engine/store/store.h"
 
 /* Bytes, growing by doubling. */
 struct batch_buffer {
@@ -44,8 +43,9 @@ struct batch_queue {
 
 struct journal_batch {
     uint64_t ticket;
-    int64_t wall_ns;      /* of the first thing put in */
-    int64_t monotonic_ns; /* the same */
+    struct redo_place place; /* behind its record in the redo log, if it has one */
+    int64_t wall_ns;         /* of the first thing put in */
+    int64_t monotonic_ns;    /* the same */
     bool wants_sync;
     size_t bytes;               /* of everything in it, roughly: what the journal's bound goes by */
     struct batch_queue *queues; /* the first queue_count are in use; the others keep their memory */
@@ -59,6 +59,8 @@ struct journal_batch {
 void batch_free(struct journal_batch *batch);
 /* Empties it and keeps its memory. */
 void batch_clear(struct journal_batch *batch);
+/* Frees of a cleared batch the buffers that are larger than this: one burst would keep all batches large. */
+void batch_trim(struct journal_batch *batch, size_t bytes_max);
 
 static inline bool batch_is_empty(const struct journal_batch *batch)
 {
@@ -76,10 +78,20 @@ void batch_put(struct journal_batch *batch, uint32_t state, const void *key, siz
                size_t value_length);
 void batch_delete(struct journal_batch *batch, uint32_t state, const void *key, size_t key_length);
 
-/* Sorts and joins what was settled out of order: fewer calls of the store. Once, before batch_apply; the writer's. */
+/* Sorts and joins what was settled out of order: fewer calls of the store. When nothing more is put in. */
 void batch_join_settled(struct journal_batch *batch);
 
-/* Between store_begin and store_commit: all of it. May be called again after STATUS_AGAIN. */
+/* Puts what came next behind what is in `batch`, as if it had been put in there; its times become those of `batch`. */
+void batch_add(struct journal_batch *batch, const struct journal_batch *next);
+
+/* The batch as bytes, behind so many that stay free, in place of what is in `bytes`. */
+void batch_encode(const struct journal_batch *batch, size_t free_bytes, struct batch_buffer *bytes);
+size_t batch_encoded_bytes(const struct journal_batch *batch);
+/* Puts what was encoded into an empty batch. False: it is no encoded batch; then the batch is to be cleared. */
+bool batch_decode(struct journal_batch *batch, const unsigned char *bytes, size_t length) MUST_USE;
+
+/* Between store_begin and store_commit: all of it; batch_join_settled was called. May be called again after
+ * STATUS_AGAIN. */
 enum status batch_apply(const struct journal_batch *batch, struct store *store, struct error *error) MUST_USE;
 
 #endif

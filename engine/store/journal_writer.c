@@ -1,143 +1,142 @@
-/* The writer: a thread that keeps each sealed batch, and flushes the disk when it is time. */
+/* The writer: a thread that puts what is logged into the store, as much in one transaction as is worth one. */
 #include "engine/clock.h"
-#include "engine/log.h"
 #include "engine/store/journal_private.h"
 
-/* A full disk is tried again this often; at the end of a launch not for ever. */
-static const int64_t retry_interval_ns = 100 * NS_PER_MS;
-enum { LAST_RETRY_COUNT = 20 };
+/* What is logged comes into the store when it is so old, though it be little. */
+static const int64_t write_interval_ns = 5 * NS_PER_MS;
 
-/* Acquire, pairs with the release in journal_finish(): `last`, and by then nobody seals. */
-static bool is_ending(const struct journal *journal)
+/* What is kept of a batch's buffers, each, and of those of all together. */
+enum { KEPT_BYTES = 1 << 20, KEPT_BYTES_ALL = 16 << 20 };
+
+/* When so much of the log is in use, the store is flushed, so that what is in it need not be in the log. */
+enum { LOG_FULL_BYTES = REDO_BYTES_MAX / 4 };
+
+static uint64_t written_ticket(const struct journal *journal)
 {
-    return atomic_load_explicit(&journal->end, memory_order_acquire) == JOURNAL_ENDS;
+    return atomic_load_explicit(&journal->written_ticket, memory_order_relaxed);
 }
 
-/* `ending`: is_ending as of before. */
-static struct journal_batch *next_batch(struct journal *journal, bool ending)
+/* ---- out of the ring ---- */
+
+/* Adds the next batch to what goes into the store, and gives it back empty. */
+static void take_next(struct journal *journal)
 {
-    /* Acquire, pairs with the release in cut(): what is in the batch. */
-    struct journal_batch *batch = atomic_load_explicit(&journal->sealed, memory_order_acquire);
-    if (batch == NULL && ending) {
-        batch = journal->last;
-        journal->last = NULL;
-    }
-    return batch;
+    uint64_t ticket = atomic_load_explicit(&journal->taken_ticket, memory_order_relaxed) + 1;
+    struct journal_batch *batch = journal_batch_of(journal, ticket);
+    batch_add(&journal->all, batch);
+    journal->all.ticket = ticket;
+    batch_clear(batch);
+    batch_trim(batch, KEPT_BYTES);
+    journal_count(&journal->batch_count);
+    /* Release, pairs with the acquire in may_seal(): the batch is empty, and no more touched. */
+    atomic_store_explicit(&journal->taken_ticket, ticket, memory_order_release);
 }
 
-/* ---- a full disk ---- */
-
-static void begin_refusal(struct journal *journal, const struct error *reason)
+static void take_logged(struct journal *journal)
 {
-    if (atomic_load_explicit(&journal->is_refused, memory_order_relaxed))
-        return;
-    atomic_store_explicit(&journal->is_refused, true, memory_order_relaxed);
-    if (journal->log != NULL) {
-        log_line(journal->log, LOG_WARN, "--store %s: the disk is full%s%s; nothing is taken until there is room",
-                 journal->directory, reason->text[0] != '\0' ? ": " : "", reason->text);
-        log_flush(journal->log);
-    }
-    idle_wake(journal->durable_idle);
+    uint64_t logged = journal_logged_ticket(journal);
+    while (atomic_load_explicit(&journal->taken_ticket, memory_order_relaxed) < logged)
+        take_next(journal);
 }
 
-static void end_refusal(struct journal *journal)
-{
-    if (!atomic_load_explicit(&journal->is_refused, memory_order_relaxed))
-        return;
-    atomic_store_explicit(&journal->is_refused, false, memory_order_relaxed);
-    if (journal->log != NULL) {
-        log_line(journal->log, LOG_WARN, "--store %s: there is room again", journal->directory);
-        log_flush(journal->log);
-    }
-}
+/* ---- into the store ---- */
 
-static void wait_to_retry(struct journal *journal)
+/* One transaction with all that was taken. After a refusal it is there still. */
+static enum status write_all(struct journal *journal, bool sync, struct error *error)
 {
-    int64_t until_ns = clock_monotonic_ns() + retry_interval_ns;
-    for (int64_t now_ns = 0; (now_ns = clock_monotonic_ns()) < until_ns;)
-        idle_rest(&journal->writer_idle, now_ns, until_ns);
-    idle_busy(&journal->writer_idle);
-}
-
-static void wait_for_room(struct journal *journal, const struct error *reason)
-{
-    journal_count(&journal->retry_count);
-    begin_refusal(journal, reason);
-    wait_to_retry(journal);
-}
-
-static bool fail(struct journal *journal, enum status status, struct error *reason)
-{
-    if (status == STATUS_AGAIN)
-        status = error_set(reason, STATUS_SYSTEM, "--store %s: the disk is full; what came last is not on it",
-                           journal->directory);
-    journal_fail(journal, status, reason);
-    idle_wake(journal->durable_idle);
-    return false;
-}
-
-/* ---- the writer ---- */
-
-/* False: the writer is at its end, for good. */
-static bool keep(struct journal *journal, struct journal_batch *batch)
-{
-    batch_join_settled(batch);
-    for (int tries_at_end = 0;;) {
-        struct error error = {0};
-        pthread_mutex_lock(&journal->keeping);
-        enum status status = journal_keep(journal, batch, &error);
-        pthread_mutex_unlock(&journal->keeping);
-        if (status == STATUS_OK)
-            break;
-        /* A batch that failed stays in the slot: nothing more is taken. */
-        if (status != STATUS_AGAIN || (is_ending(journal) && tries_at_end++ == LAST_RETRY_COUNT))
-            return fail(journal, status, &error);
-        wait_for_room(journal, &error);
-    }
-    end_refusal(journal);
-    /* Release, pairs with the acquire in journal_end_turn(): the batch is cleared, and no more touched from here. */
-    atomic_store_explicit(&journal->sealed, NULL, memory_order_release);
-    idle_wake(journal->durable_idle);
-    return true;
-}
-
-static bool sync_all(struct journal *journal)
-{
-    struct error error = {0};
-    pthread_mutex_lock(&journal->keeping);
-    enum status status = journal_keep_synced(journal, &error);
-    pthread_mutex_unlock(&journal->keeping);
-    if (status == STATUS_AGAIN && !is_ending(journal)) { /* it stays due */
-        wait_for_room(journal, &error);
-        return true;
-    }
+    struct journal_batch *all = &journal->all;
+    batch_join_settled(all);
+    enum status status = store_begin(journal->store, error);
+    if (status == STATUS_OK)
+        status = batch_apply(all, journal->store, error);
     if (status != STATUS_OK)
-        return fail(journal, status, &error);
-    end_refusal(journal);
-    idle_wake(journal->durable_idle);
-    return true;
+        return status;
+    if (all->place.number > 0)
+        store_set_redo_place(journal->store, &all->place);
+    return store_commit(journal->store, sync, error);
 }
 
-void *journal_write(void *argument)
+static void publish_written(struct journal *journal)
+{
+    batch_clear(&journal->all);
+    batch_trim(&journal->all, KEPT_BYTES_ALL);
+    /* Release, pairs with the acquire in journal_written_ticket(): who sees the ticket sees in the store what was in
+     * the batches. */
+    atomic_store_explicit(&journal->written_ticket, journal->all.ticket, memory_order_release);
+    idle_wake(journal->durable_idle);
+}
+
+static enum status write_logged(struct journal *journal, struct journal_turn *turn)
+{
+    /* Before the look at what is logged: who logs something and then sets these again has another turn. */
+    turn->needs_room = atomic_exchange_explicit(&journal->needs_room, false, memory_order_relaxed);
+    turn->is_wanted =
+        atomic_exchange_explicit(&journal->wants_written, false, memory_order_relaxed) || turn->needs_room;
+    take_logged(journal);
+    const struct journal_batch *all = &journal->all;
+    if (all->ticket == written_ticket(journal))
+        return STATUS_OK;
+    int64_t due_ns = all->monotonic_ns + write_interval_ns;
+    if (all->bytes < JOURNAL_TRANSACTION_BYTES && !turn->ending && !turn->is_wanted && clock_monotonic_ns() < due_ns) {
+        turn->due_ns = due_ns;
+        return STATUS_OK;
+    }
+    enum status status = batch_is_empty(all) ? STATUS_OK : write_all(journal, false, &turn->error);
+    if (status == STATUS_OK) {
+        publish_written(journal);
+        turn->did_something = true;
+    }
+    return status;
+}
+
+/* A batch that is too large for the log, when all before it are in the store. */
+static enum status write_large(struct journal *journal, struct journal_turn *turn)
+{
+    uint64_t next = written_ticket(journal) + 1;
+    /* Acquire, pairs with the release in fits(): the batch. */
+    if (atomic_load_explicit(&journal->large_ticket, memory_order_acquire) != next)
+        return STATUS_OK;
+    if (journal->all.ticket < next)
+        take_next(journal);
+    /* On the disk before a record that is to be done after it. */
+    enum status status = write_all(journal, true, &turn->error);
+    if (status != STATUS_OK)
+        return status;
+    pthread_mutex_lock(&journal->logging);
+    journal_skip_log(journal, next);
+    pthread_mutex_unlock(&journal->logging);
+    publish_written(journal);
+    idle_wake(&journal->logger.idle);
+    turn->did_something = true;
+    return STATUS_OK;
+}
+
+/* Makes room in the log if that is wanted. */
+static enum status free_log(struct journal *journal, struct journal_turn *turn)
+{
+    pthread_mutex_lock(&journal->logging);
+    size_t used_bytes = redo_used_bytes(journal->redo);
+    pthread_mutex_unlock(&journal->logging);
+    bool is_last = turn->ending && written_ticket(journal) == turn->sealed;
+    turn->is_done = is_last;
+    if (used_bytes < LOG_FULL_BYTES && !(used_bytes > 0 && (is_last || turn->needs_room)))
+        return STATUS_OK;
+    enum status status = store_sync(journal->store, &turn->error);
+    if (status != STATUS_OK)
+        return status;
+    struct redo_place place = store_redo_place(journal->store);
+    pthread_mutex_lock(&journal->logging);
+    redo_free_up_to(journal->redo, &place);
+    turn->did_something |= redo_used_bytes(journal->redo) < used_bytes;
+    pthread_mutex_unlock(&journal->logging);
+    idle_wake(&journal->logger.idle);
+    return STATUS_OK;
+}
+
+void *journal_run_writer(void *argument)
 {
     struct journal *journal = argument;
     pthread_setname_np(pthread_self(), "store writer");
-    for (bool goes_on = true; goes_on && !journal_has_failed(journal);) {
-        bool ending = is_ending(journal);
-        struct journal_batch *batch = next_batch(journal, ending);
-        int64_t now_ns = clock_monotonic_ns();
-        int64_t due_ns = journal_sync_due_ns(journal);
-        if (batch != NULL) {
-            idle_busy(&journal->writer_idle);
-            goes_on = keep(journal, batch);
-        } else if (now_ns >= due_ns || (ending && due_ns != CLOCK_NEVER_NS)) {
-            idle_busy(&journal->writer_idle);
-            goes_on = sync_all(journal);
-        } else if (ending) {
-            goes_on = false;
-        } else {
-            idle_rest(&journal->writer_idle, now_ns, due_ns);
-        }
-    }
+    journal_run(journal, &journal->writer, (journal_step *const[]){write_logged, write_large, free_log}, 3);
     return NULL;
 }

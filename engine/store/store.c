@@ -1,9 +1,9 @@
 /*
  * store.c: the store's file, its transactions, and what SQLite says put in our words.
  *
- * Why SQLite and not LMDB: a commit costs one flush where LMDB needs two, so one small message a commit runs at 0.87 of
- * a bare fdatasync against 0.56 to 0.76; a flipped page is an error and not a walk into it; the file shrinks again.
- * LMDB is quicker only where one commit holds hundreds of messages.
+ * Why SQLite and not LMDB: a flipped page is an error and not a walk into it; the file shrinks again; who reads beside
+ * the writer holds nobody up. How long a commit takes matters little, for what somebody waits for is in the redo log
+ * (redo.h) before it is here.
  *
  * How the disk is brought in: the write-ahead log (WAL) with synchronous=NORMAL, so that SQLite itself flushes only
  * around a checkpoint: the log before the file is changed, the file before the log is begun anew
@@ -39,9 +39,11 @@ static const char *const sql_texts[SQL_COUNT] = {
     [SQL_BEGIN_READING] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
-    [SQL_META_READ] = "SELECT format, identity, queue_count, state_count, checksum FROM meta WHERE id = 1",
-    [SQL_META_WRITE] = "REPLACE INTO meta(id, format, identity, queue_count, state_count, checksum)"
-                       " VALUES(1, ?, ?, ?, ?, ?)",
+    [SQL_META_READ] =
+        "SELECT format, identity, queue_count, state_count, redo_launch, redo_number, redo_offset, checksum"
+        " FROM meta WHERE id = 1",
+    [SQL_META_WRITE] = "REPLACE INTO meta(id, format, identity, queue_count, state_count, redo_launch, redo_number,"
+                       " redo_offset, checksum) VALUES(1, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_QUEUES_READ] = "SELECT queue, name, settled_below, next_sequence, message_count, message_bytes,"
                         " range_count, delivery_count, delivery_sum, ids_first, ids_next, id_count, checksum"
                         " FROM queues ORDER BY queue",
@@ -78,7 +80,8 @@ static const char *const sql_texts[SQL_COUNT] = {
 };
 
 static const char schema[] =
-    "CREATE TABLE meta(id INTEGER PRIMARY KEY, format, identity, queue_count, state_count, checksum);"
+    "CREATE TABLE meta(id INTEGER PRIMARY KEY, format, identity, queue_count, state_count, redo_launch, redo_number,"
+    " redo_offset, checksum);"
     "CREATE TABLE queues(queue INTEGER PRIMARY KEY, name, settled_below, next_sequence, message_count, message_bytes,"
     " range_count, delivery_count, delivery_sum, ids_first, ids_next, id_count, checksum);"
     "CREATE TABLE chunks(id INTEGER PRIMARY KEY, count, wall_ns, checksum, records);"
@@ -251,6 +254,11 @@ static enum status check_format(struct store *store, bool *is_new, struct error 
     if (format > STORE_FORMAT)
         return error_set(error, STATUS_USAGE, "%s has the format %" PRId64 "; this millrace knows formats up to %d",
                          store->path, format, STORE_FORMAT);
+    if (format >= 1 && format < STORE_FORMAT)
+        return error_set(error, STATUS_USAGE,
+                         "%s has the format %" PRId64 " of an earlier millrace: store export with that one, and store "
+                         "import with this one, bring it to the format %d",
+                         store->path, format, STORE_FORMAT);
     return format == STORE_FORMAT ? STATUS_OK
                                   : store_corrupt(store, error, "it says that its format is %" PRId64, format);
 }
@@ -420,6 +428,20 @@ const char *store_identity(const struct store *store)
     return store->identity;
 }
 
+struct redo_place store_redo_place(const struct store *store)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    return store->redo_place;
+}
+
+void store_set_redo_place(struct store *store, const struct redo_place *place)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    CHECK(sqlite3_get_autocommit(store->db) == 0);
+    store->redo_place = *place;
+    store->meta_is_dirty = true;
+}
+
 /* ---- transactions ---- */
 
 static bool is_in_transaction(const struct store *store)
@@ -468,10 +490,9 @@ enum status store_commit(struct store *store, bool sync, struct error *error)
         status = run(store, SQL_COMMIT, error);
     if (store_end_writing(store, status) != STATUS_OK)
         return status;
-    if (sync) {
-        store_write_log_ahead(store);
+    if (sync)
         status = store_sync(store, error);
-    } else
+    else
         store_note_log(store, false);
     return status == STATUS_OK ? store_mind_log(store, error) : status;
 }
@@ -519,12 +540,12 @@ void store_end_reading(struct store *store, bool begun)
 uint64_t store_file_bytes(const struct store *store)
 {
     CHECK_MAGIC(store, STORE_MAGIC);
-    static const char *const endings[] = {"", "-wal", "-shm"};
+    static const char *const names[] = {"store.db", "store.db-wal", "store.db-shm", "redo.log"};
     uint64_t bytes = 0;
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path;
         struct stat about;
-        if (asprintf(&path, "%s%s", store->path, endings[i]) < 0)
+        if (asprintf(&path, "%s/%s", store->directory, names[i]) < 0)
             return bytes;
         if (stat(path, &about) == 0)
             bytes += (uint64_t)about.st_size;

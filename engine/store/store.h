@@ -1,9 +1,10 @@
 /*
  * store.h: what survives a process, in one SQLite file: queues' messages, the ids that they have seen, workers' state.
- * Only its own files (store_*.c) know SQLite. Why that and not LMDB stands at the top of store.c.
+ * Only its own files (store_*.c, and redo.c) know SQLite. Why that and not LMDB stands at the top of store.c.
  *
- * A store is a directory with one file and a lock, and belongs to one process at a time. One thread at a time may use a
- * struct store; a second one, for reading (store_open_reader), may be used by another thread meanwhile.
+ * A store is a directory with one file, its redo log (redo.h) and a lock, and belongs to one process at a time. One
+ * thread at a time may use a struct store; a second one, for reading (store_open_reader), may be used by another thread
+ * meanwhile.
  *
  * Nothing is served that is not what was written: each row carries a checksum over its place and its contents; the
  * messages of a queue must follow each other without a gap; a state's rows must add up to a sum that is kept beside
@@ -24,7 +25,8 @@ struct store;
 enum { STORE_NAME_BYTES_MAX = 200, STORE_ID_BYTES_MAX = 64, STORE_KEY_BYTES_MAX = 1024, STORE_IDENTITY_BYTES = 17 };
 
 /* STATUS_USAGE: another process has it open, its format is newer, or it is no store. STATUS_SYSTEM: the system refuses.
- * STATUS_CORRUPT: it cannot be read. A store that was not closed recovers here. */
+ * STATUS_CORRUPT: it cannot be read. A store that was not closed recovers here, but for what is in its redo log only:
+ * so in the program it is opened through recovery.h. */
 enum status store_open(struct store **store, const char *directory, struct error *error) MUST_USE;
 /* Beside the process that has it open, for reading what is written. STATUS_USAGE: there is no store. */
 enum status store_open_reader(struct store **store, const char *directory, struct error *error) MUST_USE;
@@ -98,6 +100,9 @@ enum status store_append(struct store *store, uint32_t queue, uint64_t first_seq
                          const void *records, size_t record_bytes, int64_t wall_ns, struct error *error) MUST_USE;
 enum status store_settle(struct store *store, uint32_t queue, uint64_t first_sequence, uint64_t count,
                          struct error *error) MUST_USE;
+/* So many messages from the next sequence on came and are settled: as store_append and store_settle, without them. */
+enum status store_pass(struct store *store, uint32_t queue, uint64_t first_sequence, uint64_t count,
+                       struct error *error) MUST_USE;
 enum status store_count_delivery(struct store *store, uint32_t queue, uint64_t sequence, uint32_t deliveries,
                                  struct error *error) MUST_USE;
 /* `ids`: of each its length (1 byte), the message's bytes (4, little-endian), and the id. */
@@ -110,6 +115,18 @@ enum status store_put(struct store *store, uint32_t state, const void *key, size
                       size_t value_length, struct error *error) MUST_USE;
 enum status store_delete(struct store *store, uint32_t state, const void *key, size_t key_length,
                          struct error *error) MUST_USE;
+
+/* Up to where what is in the redo log (redo.h) is in the store too: of which launch, behind how many records, and at
+ * which byte of the log's file the next one is looked for. */
+struct redo_place {
+    uint64_t launch;
+    uint64_t number;
+    uint64_t offset;
+};
+/* As of the last commit. */
+struct redo_place store_redo_place(const struct store *store);
+/* In a transaction. */
+void store_set_redo_place(struct store *store, const struct redo_place *place);
 
 /* `sync`: returns when it is on the disk, and everything before it. */
 enum status store_commit(struct store *store, bool sync, struct error *error) MUST_USE;

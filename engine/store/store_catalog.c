@@ -22,8 +22,11 @@ static bool copy_text(sqlite3_stmt *statement, int index, char *text, size_t tex
 
 static uint64_t hash_meta(const struct store *store)
 {
-    const uint64_t numbers[] = {STORE_FORMAT, store->queue_count, store->state_count};
-    return store_hash_bytes(store->identity, strlen(store->identity), store_hash_numbers(numbers, 3));
+    const struct redo_place *place = &store->redo_place;
+    const uint64_t numbers[] = {STORE_FORMAT,  store->queue_count, store->state_count,
+                                place->launch, place->number,      place->offset};
+    return store_hash_bytes(store->identity, strlen(store->identity),
+                            store_hash_numbers(numbers, sizeof numbers / sizeof *numbers));
 }
 
 static uint64_t hash_queue(const struct store_queue_row *row)
@@ -166,7 +169,10 @@ static enum status read_meta(struct store *store, sqlite3_stmt *statement, struc
         return store_corrupt(store, error, "the row that describes the store");
     if (store_column(statement, 2) != store->queue_count || store_column(statement, 3) != store->state_count)
         return store_corrupt(store, error, "rows of queues or states are lost");
-    if (store_column(statement, 4) != hash_meta(store))
+    store->redo_place = (struct redo_place){.launch = store_column(statement, 4),
+                                            .number = store_column(statement, 5),
+                                            .offset = store_column(statement, 6)};
+    if (store_column(statement, 7) != hash_meta(store))
         return store_corrupt(store, error, "the row that describes the store");
     return STATUS_OK;
 }
@@ -236,7 +242,10 @@ static enum status write_meta(struct store *store, struct error *error)
     sqlite3_bind_text(statement, 2, store->identity, -1, SQLITE_STATIC);
     store_bind(statement, 3, store->queue_count);
     store_bind(statement, 4, store->state_count);
-    store_bind(statement, 5, hash_meta(store));
+    store_bind(statement, 5, store->redo_place.launch);
+    store_bind(statement, 6, store->redo_place.number);
+    store_bind(statement, 7, store->redo_place.offset);
+    store_bind(statement, 8, hash_meta(store));
     return store_run(store, statement, error);
 }
 

@@ -84,7 +84,7 @@ static enum status write_owner(int lock_file)
     char owner[32] = {0};
     (void)snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
     /* For people and for the error text above: nothing depends on it, so a full disk does no harm. The file is not cut
-     * first: behind it lies the note of store_log.c. */
+     * first: behind it lie the notes of store_log.c and redo.c. */
     return pwrite(lock_file, owner, sizeof owner, 0) == (ssize_t)sizeof owner ? STATUS_OK : STATUS_AGAIN;
 }
 

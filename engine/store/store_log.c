@@ -43,10 +43,6 @@ enum {
     CARRY_OVER_FRAME_COUNT = 4096,
     /* That costs flushes; where somebody reads, and the log goes on growing, it is tried again after so many more. */
     CARRY_OVER_AGAIN_COUNT = 1024,
-    /* When less than AHEAD_BYTES_MIN of the file lies in front of the log's end, so much is written. */
-    AHEAD_BYTES = 1024 * 1024,
-    AHEAD_BYTES_MIN = 64 * 1024,
-    ZERO_BYTES = 64 * 1024,
 };
 
 /* Its lowest bit says in which order the bytes of a number are when the checksum is made. */
@@ -345,27 +341,6 @@ void store_watch_log(struct store *store)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     /* This stands in the place of SQLite's own hook, which would carry the log over. */
     sqlite3_wal_hook(store->db, after_commit, store);
-}
-
-/* A file that grows costs the disk a second write with each flush, of its length and of where its new blocks lie; a log
- * that was written once ran up to twice as fast. Zeros are for SQLite the end of the log, as old frames are. */
-void store_write_log_ahead(struct store *store)
-{
-    static const unsigned char zeros[ZERO_BYTES];
-    uint64_t used_bytes = HEAD_BYTES + store->log_frame_count * (FRAME_HEAD_BYTES + STORE_PAGE_BYTES);
-    sqlite3_file *log = log_file(store);
-    sqlite3_int64 bytes = 0;
-    if (log == NULL || used_bytes + AHEAD_BYTES_MIN <= store->log_bytes ||
-        log->pMethods->xFileSize(log, &bytes) != SQLITE_OK)
-        return;
-    store->log_bytes = (uint64_t)bytes > used_bytes ? (uint64_t)bytes : used_bytes;
-    if (used_bytes + AHEAD_BYTES_MIN <= store->log_bytes)
-        return;
-    uint64_t at = store->log_bytes;
-    store->log_bytes = used_bytes + AHEAD_BYTES;
-    /* A disk that is full is not asked again at once. */
-    for (int code = SQLITE_OK; code == SQLITE_OK && at < store->log_bytes; at += ZERO_BYTES)
-        code = log->pMethods->xWrite(log, zeros, ZERO_BYTES, (sqlite3_int64)at);
 }
 
 enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error)

@@ -2,7 +2,7 @@
  * store_private.h: what the store's files share. The only file that includes SQLite.
  *
  * Tables (numbers are SQLite's signed 64-bit ones; all checksums are XXH3, 64 bits):
- *   meta      one row: format, identity, how many queues and states there are.
+ *   meta      one row: format, identity, how many queues and states there are, what of the redo log is in here.
  *   queues    a row a queue: its name, counters, and sums over what is kept elsewhere, so that a lost row is missed.
  *   chunks    messages that were appended together; the row's number is queue << 52 | first sequence, so that a queue's
  *             chunks lie in their order.
@@ -23,7 +23,7 @@
 #include "engine/store/store.h"
 
 enum {
-    STORE_FORMAT = 1,
+    STORE_FORMAT = 2,
     /* "mill" as a number: what SQLite keeps in the file's header for file(1). */
     STORE_APPLICATION_ID = 0x6d696c6c,
     STORE_PAGE_BYTES = 4096,
@@ -140,13 +140,13 @@ struct store {
     struct store_state_row *states;
     uint32_t state_count;
     uint64_t row_sum; /* of the checksums of all those rows, modulo 2^64 */
+    struct redo_place redo_place;
     bool meta_is_dirty;
     struct store_lengths lengths[STORE_LENGTHS_COUNT];
     size_t lengths_next; /* which is replaced next */
     struct store_log_note log_note;
     uint64_t log_frame_count; /* after the last commit; 0: there was none */
     uint64_t log_frame_limit; /* at so many it is carried over */
-    uint64_t log_bytes;       /* its file has at least so many, written */
 };
 
 /* ---- store.c ---- */
@@ -206,9 +206,6 @@ void store_note_log(struct store *store, bool synced);
  * After store_sync: SQLite would flush the log as well, but it must be noted too before the file is changed, since
  * without its log a file that is changed in part is damaged. */
 enum status store_carry_over_log(struct store *store, bool *is_all, struct error *error) MUST_USE;
-/* Before a flush: writes the log's file a good way ahead, so that most flushes find nothing of it to put on the disk
- * but what is in the frames. */
-void store_write_log_ahead(struct store *store);
 /* After a commit: both when it is time. STATUS_SYSTEM: the log cannot be flushed. */
 enum status store_mind_log(struct store *store, struct error *error) MUST_USE;
 /* Before the log's file is removed or emptied, and after store_carry_over_log. */

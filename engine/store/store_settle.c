@@ -228,20 +228,26 @@ static enum status delete_deliveries(struct store *store, struct store_queue_row
     return store_run(store, statement, error);
 }
 
-static enum status settle(struct store *store, struct store_queue_row *row, struct settling *settling,
-                          struct error *error)
+/* Notes that `now` is settled, together with what is around it. */
+static enum status note_settled(struct store *store, struct store_queue_row *row, struct settling *settling,
+                                struct error *error)
 {
     settling->whole = settling->now;
+    row->is_dirty = true;
     enum status status = join_neighbours(store, row, &settling->whole, error);
     if (status != STATUS_OK)
         return status;
-    bool moves_watermark = settling->whole.first == row->counts.settled_below;
-    if (moves_watermark) {
-        row->counts.settled_below = settling->whole.end;
-        settling->whole.first = 0; /* all below is settled */
-    } else {
-        status = write_range(store, row, &settling->whole, error);
-    }
+    if (settling->whole.first != row->counts.settled_below)
+        return write_range(store, row, &settling->whole, error);
+    row->counts.settled_below = settling->whole.end;
+    settling->whole.first = 0; /* all below is settled */
+    return STATUS_OK;
+}
+
+static enum status settle(struct store *store, struct store_queue_row *row, struct settling *settling,
+                          struct error *error)
+{
+    enum status status = note_settled(store, row, settling, error);
     if (status == STATUS_OK)
         status = measure(store, row, settling, error);
     if (status == STATUS_OK)
@@ -250,7 +256,6 @@ static enum status settle(struct store *store, struct store_queue_row *row, stru
         status = delete_deliveries(store, row, &settling->now, error);
     row->counts.message_count -= settling->now.end - settling->now.first;
     row->counts.message_bytes -= settling->text_bytes;
-    row->is_dirty = true;
     return status;
 }
 
@@ -263,4 +268,16 @@ enum status store_settle(struct store *store, uint32_t queue, uint64_t first_seq
     CHECK(first_sequence < row->counts.next_sequence && count <= row->counts.next_sequence - first_sequence);
     struct settling settling = {.now = {first_sequence, first_sequence + count}};
     return store_end_writing(store, settle(store, row, &settling, error));
+}
+
+enum status store_pass(struct store *store, uint32_t queue, uint64_t first_sequence, uint64_t count,
+                       struct error *error)
+{
+    CHECK_MAGIC(store, STORE_MAGIC);
+    struct store_queue_row *row = store_queue_row(store, queue);
+    CHECK(count > 0 && first_sequence == row->counts.next_sequence);
+    CHECK(STORE_SEQUENCE_MAX - first_sequence > count);
+    row->counts.next_sequence += count;
+    struct settling settling = {.now = {first_sequence, first_sequence + count}};
+    return store_end_writing(store, note_settled(store, row, &settling, error));
 }

@@ -9,6 +9,7 @@
 #include "engine/check.h"
 #include "engine/clock.h"
 #include "engine/log.h"
+#include "engine/store/recovery.h"
 #include "engine/store/store.h"
 #include "nodes/commands/arguments.h"
 #include "nodes/control/control_client.h"
@@ -403,11 +404,14 @@ static enum status visit_all(struct letters *letters, int number_count, char **n
     return status;
 }
 
-/* Reads beside whoever uses the store. */
+/* Reads beside whoever uses the store. A letter may be among what is missing, or have gone since. */
 static enum status run_reader(struct letters *letters, const char *directory, int number_count, char **numbers,
                               struct error *error)
 {
-    enum status status = store_open_reader(&letters->store, directory, error);
+    struct error missing;
+    enum status status = recovery_open_reader(&letters->store, directory, &missing, error);
+    if (status == STATUS_OK && missing.text[0] != '\0')
+        fprintf(stderr, "millrace: dead-letters: %s\n", missing.text);
     if (status == STATUS_OK)
         status = store_begin_snapshot(letters->store, error);
     if (status != STATUS_OK)
@@ -442,7 +446,7 @@ static enum status run_asker(struct letters *letters, int connection, const char
 static enum status run_alone(struct letters *letters, const char *directory, int number_count, char **numbers,
                              struct error *error)
 {
-    enum status status = store_open(&letters->store, directory, error);
+    enum status status = recovery_open_store(&letters->store, directory, error);
     if (status == STATUS_OK)
         status = store_list_queues(letters->store, add_queue, letters, error);
     if (status == STATUS_OK)
@@ -460,8 +464,9 @@ static enum status run_writer(struct letters *letters, const char *directory, in
                               struct error *error)
 {
     int connection;
+    struct error ignored; /* said again when it is opened for writing */
     /* First as a reader, which makes no new store. */
-    enum status status = store_open_reader(&letters->store, directory, error);
+    enum status status = recovery_open_reader(&letters->store, directory, &ignored, error);
     store_close(&letters->store);
     if (status != STATUS_OK)
         return status;
@@ -537,5 +542,7 @@ const struct command dead_letters_command = {
                "drop do all or nothing at rest; a launch does it in transactions of up to 16384 letters and 16 MiB, "
                "each whole,\n"
                "and leaves a letter that is on a lease, or whose queue is full. What is said to be done is on the "
-               "disk.\n",
+               "disk. What a\n"
+               "killed launch has left in the store's redo log is brought in first; ls and show say so where it "
+               "cannot be.\n",
 };

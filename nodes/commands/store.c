@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/store/recovery.h"
 #include "engine/store/store.h"
 #include "nodes/commands/store_export.h"
 #include "nodes/node_types.h"
@@ -19,10 +20,15 @@ static const char usage_line[] = "usage: millrace store check|export|import|comp
 static enum status check(const char *directory, struct error *error)
 {
     struct store *store = NULL;
+    struct error missing;
     uint64_t fault_count = 0;
-    enum status status = store_open_reader(&store, directory, error);
+    enum status status = recovery_open_reader(&store, directory, &missing, error);
     if (status == STATUS_OK)
         status = store_check(store, stdout, &fault_count, error);
+    if (status == STATUS_OK && missing.text[0] != '\0') {
+        puts(missing.text);
+        fault_count++;
+    }
     if (status == STATUS_OK && fault_count == 0)
         printf("%s: no faults in %" PRIu64 " bytes\n", directory, store_file_bytes(store));
     store_close(&store);
@@ -36,9 +42,9 @@ static enum status check(const char *directory, struct error *error)
 /* ---- export ---- */
 
 static enum status export(const char *directory, struct error *error) {
-    struct store *store = NULL; uint64_t lost_count = 0;
-    enum status status = store_open_reader(&store, directory, error);
-    if (status == STATUS_OK) status = store_export(store, stdout, stderr, &lost_count, error);
+    struct store *store = NULL; struct error missing; uint64_t lost_count = 0;
+    enum status status = recovery_open_reader(&store, directory, &missing, error);
+    if (status == STATUS_OK) status = store_export(store, &missing, stdout, stderr, &lost_count, error);
     store_close(&store);
     if (status == STATUS_OK && lost_count > 0)
         status = error_set(error, STATUS_CORRUPT, "%s: what could not be read is not in the export", directory);
@@ -51,7 +57,7 @@ static enum status import_into(const char *part, const char *directory, struct e
 {
     struct store *store = NULL;
     struct store_import_counts counts;
-    enum status status = store_open(&store, part, error);
+    enum status status = recovery_open_store(&store, part, error);
     if (status == STATUS_OK)
         status = store_import(store, stdin, &counts, error);
     store_close(&store);
@@ -122,12 +128,13 @@ static enum status import(const char *directory, struct error *error)
 
 /* ---- compact ---- */
 
-/* As store_open, but makes no new store. */
+/* As recovery_open_store, but makes no new store. */
 static enum status open_existing(struct store **store, const char *directory, struct error *error)
 {
-    enum status status = store_open_reader(store, directory, error);
+    struct error ignored; /* said again when it is opened for writing */
+    enum status status = recovery_open_reader(store, directory, &ignored, error);
     store_close(store);
-    return status == STATUS_OK ? store_open(store, directory, error) : status;
+    return status == STATUS_OK ? recovery_open_store(store, directory, error) : status;
 }
 
 static enum status compact(const char *directory, struct error *error)
@@ -182,7 +189,8 @@ const struct command store_command = {
         "  export    writes what can be read to standard output; says what cannot, then exit status 1\n"
         "  import    makes the new store DIRECTORY of an export at standard input\n"
         "  compact   gives back to the file system what is not used\n\n"
-        "check and export work beside a launch that uses the store, the others do not.\n\n"
+        "check and export work beside a launch that uses the store, the others do not. What a killed launch has left\n"
+        "in the store's redo log is brought in first; check and export say so where it cannot be, exit status 1.\n\n"
         "An export is a row of records: a line of JSON, an object, and if that has a member \"bytes\", so many bytes\n"
         "of any kind and a newline. Kinds, in this order:\n"
         "  store     format, identity\n"

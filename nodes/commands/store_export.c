@@ -206,7 +206,8 @@ static enum status export_all(struct export *export, const struct names *queues,
     return STATUS_OK;
 }
 
-enum status store_export(struct store *store, FILE *out, FILE *complaints, uint64_t *lost_count, struct error *error)
+enum status store_export(struct store *store, const struct error *missing, FILE *out, FILE *complaints,
+                         uint64_t *lost_count, struct error *error)
 {
     struct export export = {.store = store, .out = out, .complaints = complaints};
     struct names queues = {0};
@@ -214,6 +215,8 @@ enum status store_export(struct store *store, FILE *out, FILE *complaints, uint6
     enum status status = store_begin_snapshot(store, error);
     if (status != STATUS_OK)
         return status;
+    if (missing->text[0] != '\0')
+        complain(&export, missing->text);
     status = pass_over(&export, store_check_log(store, error), error);
     if (status == STATUS_OK)
         status = store_list_queues(store, add_name, &queues, error);

@@ -30,10 +30,11 @@ enum { STORE_EXPORT_LINE_BYTES_MAX = 256 };
 
 /*
  * Writes the whole store to `out`. What cannot be read is left out and told in a line on `complaints`; *lost_count:
- * how many lines. STATUS_SYSTEM: `out` cannot be written, or the store's files cannot be read.
+ * how many lines. `missing`: recovery_open_reader's word on what is not in the store, told in the same way.
+ * STATUS_SYSTEM: `out` cannot be written, or the store's files cannot be read.
  */
-enum status store_export(struct store *store, FILE *out, FILE *complaints, uint64_t *lost_count,
-                         struct error *error) MUST_USE;
+enum status store_export(struct store *store, const struct error *missing, FILE *out, FILE *complaints,
+                         uint64_t *lost_count, struct error *error) MUST_USE;
 
 struct store_import_counts {
     uint64_t message_count;

@@ -1,9 +1,9 @@
 /*
  * The launch's side of control_request.h: a server at the store's socket, on the durable thread.
  *
- * Requests are done one after the other. One is begun when all that was in the store's file when its turn came is on
- * the disk too: what the one before did, so that the file knows of it; and each letter that whoever asks can have seen,
- * so that it may leave. What the launch's queues have done with a letter meanwhile, their memory knows.
+ * Requests are done one after the other. One is begun when all that was done when its turn came is in the store's file
+ * and on the disk: what the one before did, so that the file knows of it; and each letter that whoever asks can have
+ * seen, so that it may leave. What the launch's queues have done with a letter meanwhile, their memory knows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -289,11 +289,12 @@ static void remove_asker(struct control *control, size_t index)
             (control->asker_count - index) * sizeof control->askers[0]);
 }
 
-/* Whatever is in the file by now is of a batch before the open one. */
+/* Whatever was done by now, but for what is in the open batch. */
 static void begin_first(struct control *control)
 {
     control->phase = PHASE_BEGUN;
     control->ticket = journal_ticket(control->site.journal) - 1;
+    journal_want_written(control->site.journal);
 }
 
 static void send_first(struct control *control)
@@ -305,9 +306,11 @@ static void send_first(struct control *control)
     remove_asker(control, 0);
 }
 
-static bool is_synced(const struct control *control)
+static bool has_ticket(const struct control *control)
 {
-    return journal_synced_ticket(control->site.journal) >= control->ticket;
+    const struct journal *journal = control->site.journal;
+    return journal_synced_ticket(journal) >= control->ticket &&
+           (control->phase == PHASE_ANSWERED || journal_written_ticket(journal) >= control->ticket);
 }
 
 static struct asker *asker_of(struct control *control, const struct tcp_stream *stream)
@@ -390,7 +393,7 @@ static size_t control_step(struct control *control)
     while (control->asker_count > 0) {
         if (control->phase == PHASE_NONE)
             begin_first(control);
-        if (!is_synced(control)) {
+        if (!has_ticket(control)) {
             journal_want_sync(control->site.journal);
             break;
         }
@@ -413,7 +416,7 @@ static void control_close(struct control **control_pointer)
     if (control == NULL)
         return;
     local_socket_remove(control->site.directory, CONTROL_SOCKET_NAME);
-    if (control->phase == PHASE_ANSWERED && is_synced(control))
+    if (control->phase == PHASE_ANSWERED && has_ticket(control))
         send_first(control);
     tcp_server_close(&control->server);
     while (control->asker_count > 0)

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/check.h"
 #include "engine/clock.h"
@@ -17,8 +18,9 @@ struct mark {
     uint64_t end_sequence;
 };
 
-/* An append asks for a sync, so of the batches that are not on the disk one is open and one is with the writer. */
-enum { MARK_COUNT = 2 };
+/* An append asks for a sync, so of the batches that are not on the disk one is open, one is sealed, and one, which was
+ * logged before that could be sealed, is being flushed. */
+enum { MARK_COUNT = 3 };
 
 struct outbox {
     struct node *node;
@@ -99,11 +101,11 @@ bool outbox_has_room(const struct outbox *outbox)
 static void see_what_is_kept(struct outbox *outbox)
 {
     uint64_t synced = journal_synced_ticket(outbox->journal);
-    while (outbox->mark_count > 0 && outbox->marks[0].ticket <= synced) {
-        outbox->kept_below = outbox->marks[0].end_sequence;
-        outbox->marks[0] = outbox->marks[1];
-        outbox->mark_count--;
-    }
+    unsigned passed = 0;
+    while (passed < outbox->mark_count && outbox->marks[passed].ticket <= synced)
+        outbox->kept_below = outbox->marks[passed++].end_sequence;
+    outbox->mark_count -= passed;
+    memmove(outbox->marks, outbox->marks + passed, outbox->mark_count * sizeof *outbox->marks);
 }
 
 void outbox_append(struct outbox *outbox, const void *text, uint32_t length, int64_t time_ns)

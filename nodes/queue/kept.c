@@ -321,7 +321,7 @@ static bool take_read(void *context, const struct store_message *message)
 
 static void renew_marks(struct kept *kept)
 {
-    uint64_t ticket = kept->sync ? journal_synced_ticket(kept->journal) : journal_written_ticket(kept->journal);
+    uint64_t ticket = kept->sync ? journal_synced_ticket(kept->journal) : journal_logged_ticket(kept->journal);
     size_t passed = 0;
     while (passed < kept->mark_count && kept->marks[passed].ticket <= ticket)
         kept->kept_next = kept->marks[passed++].end;
@@ -386,6 +386,7 @@ static uint64_t read_back(struct queue *queue)
     struct kept *kept = &queue->kept;
     struct reading reading = reading_of(queue);
     struct error error = {0};
+    uint64_t written = journal_written_ticket(kept->journal);
     uint64_t before = kept->beyond_count;
     uint64_t bytes_max = kept->window_bytes / 4 < read_bytes_max ? kept->window_bytes / 4 : read_bytes_max;
     enum status status =
@@ -399,6 +400,10 @@ static uint64_t read_back(struct queue *queue)
         kept->failed = true;
         log_line(queue->node->log, LOG_ERROR, "what is in the store cannot be read: %s", error.text);
     }
+    if (before == kept->beyond_count) {
+        kept->read_ticket = written + 1; /* they are kept, but not in the store's file yet */
+        journal_want_written(kept->journal);
+    }
     return before - kept->beyond_count;
 }
 
@@ -410,7 +415,8 @@ static bool wants_read_back(const struct queue *queue)
         return false;
     uint64_t returned = queue->leases != NULL ? leases_place_text_bytes(queue->leases, LEASE_RETURNED) : 0;
     return queue->store.record_bytes + returned < kept->window_bytes / 2 &&
-           journal_written_ticket(kept->journal) >= kept->withdrawn_ticket;
+           journal_written_ticket(kept->journal) >= kept->withdrawn_ticket &&
+           journal_written_ticket(kept->journal) >= kept->read_ticket;
 }
 
 uint64_t kept_step(struct queue *queue)

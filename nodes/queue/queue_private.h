@@ -97,7 +97,8 @@ struct kept {
     uint64_t beyond_bytes;     /* their texts, and a record's head each */
     uint64_t window_bytes;     /* of records in memory */
     uint64_t withdrawn_ticket; /* what is beyond is not read before: something of it is settled with this ticket */
-    /* Which of these are in the store's file already (with `sync`: on the disk). */
+    uint64_t read_ticket;      /* ... since there was nothing when it was read last, before this one is written */
+    /* Which of these are kept already (with `sync`: on the disk). */
     struct kept_mark *marks; /* oldest first */
     size_t mark_count;
     size_t mark_capacity;

@@ -106,6 +106,22 @@ class BadStoreTest(Scenario):
         with open(path, "rb") as file:
             self.assertEqual(file.read(), before)
 
+    def test_an_older_format_is_refused_with_the_way_on(self):
+        path = self.fill(3)
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA user_version = 1")
+        database.close()
+        with open(path, "rb") as file:
+            before = file.read()
+        words = "format 1 of an earlier millrace: store export with that one, and store import with this one"
+        self.assert_refused(words)
+        for word in ("check", "export", "compact"):
+            result = run_to_end("store", word, self.store)
+            self.assertEqual(result.status, 2)
+            self.assertIn(words, "\n".join(result.stderr))
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), before)
+
     # ---- another program ----
 
     def test_a_killed_store_that_another_program_opened(self):
@@ -114,7 +130,8 @@ class BadStoreTest(Scenario):
         with contextlib.closing(sqlite3.connect(self.store + "/store.db")) as database:
             self.assertEqual(database.execute("SELECT count(*) FROM queues").fetchone(), (1,))
         self.assertEqual(glob.glob(self.store + "/*-wal"), [])
-        self.assertEqual(run_to_end("store", "check", self.store).status, 0)
+        checked = run_to_end("store", "check", self.store)
+        self.assertEqual(checked.status, 0, checked)
         self.serve()
         self.assertEqual(self.take_all(), [message(number) for number in range(3)])
 
@@ -208,6 +225,51 @@ class BadStoreTest(Scenario):
         taken = self.take_all()
         self.assertEqual([text for text in taken if text in set(kept)], kept, "what was acknowledged is lost")
 
+    def fill_disk(self):
+        """Leaves not a byte. The file that is in the way."""
+        ballast = os.path.join(self.store, "ballast")
+        with open(ballast, "wb", 0) as file, self.assertRaises(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        return ballast
+
+    def serve_on_a_full_disk(self):
+        """What is in the queue when the disk is full and GET, LEASE and ACK were answered all the same; the program,
+        and what is in the way."""
+        if not self.mount("-o", "size=%d" % (2 * DISK_BYTES)):
+            self.skipTest("no small disk can be mounted here")
+        program = self.serve()
+        kept = [b"%d" % number for number in range(8)]
+        with UdpClient(self.address) as client:
+            for text in kept:
+                self.assertEqual(client.put(text), b"PUT 1 bytes")
+            ballast = self.fill_disk()
+            kept += self.put_until_full(0)
+            for text in kept[:3]:
+                self.assertEqual(client.get(), text)
+            lease = client.ask("LEASE:1000").split(b":")
+            self.assertEqual(lease[1:], [b"1", kept[3]])
+            self.assertEqual(client.ask(b"ACK:" + lease[0]), b"OK")
+            self.assertEqual(client.put("more"), b"ERR queue full: disk")
+        return kept[4:], program, ballast
+
+    def test_a_full_disk_hands_out_and_goes_on(self):
+        kept, program, ballast = self.serve_on_a_full_disk()
+        os.unlink(ballast)
+        self.assert_soon(self.takes_one, "nothing is taken although there is room again")
+        self.assert_clean_stop(program)
+        self.serve()
+        self.assertEqual(self.take_all(), kept + [b"one"])
+
+    def test_a_full_disk_and_a_kill_lose_nothing(self):
+        kept, program, ballast = self.serve_on_a_full_disk()
+        program.process.kill()
+        program.wait()
+        self.assert_refused("no room on the disk|disk is full")
+        os.unlink(ballast)
+        self.serve()
+        self.assertEqual(self.take_all(), kept)
+
     def takes_one(self):
         with UdpClient(self.address) as client:
             return client.put("one").startswith(b"PUT ")
@@ -216,11 +278,14 @@ class BadStoreTest(Scenario):
         """The messages that were acknowledged until ERR queue full: disk was answered. Those that the queue took before
         it knew are answered when there is room."""
         kept = []
+        unanswered_count = 0
         with UdpClient(self.address, 1.0) as client:
             for number in range(first, first + 2 * DISK_BYTES // MESSAGE_BYTES):
                 try:
                     reply = client.put(message(number))
                 except NoAnswer:
+                    unanswered_count += 1
+                    self.assertLess(unanswered_count, 10, "the disk is full, and nobody is told")
                     continue
                 if reply == b"ERR queue full: disk":
                     return kept

@@ -253,7 +253,7 @@ class MovingTest(Beside):
         self.fill(*queue(b"orders"), *queue(b"dead", letter("orders", b"a")))
         orders, dead = self.begin()
         limit = resource.RLIM_INFINITY
-        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (4096, limit))
+        resource.prlimit(self.program.pid, resource.RLIMIT_FSIZE, (0, limit))
         result = self.letters("replay", self.directory, "1", "--timeout", "0.2")
         self.assertEqual((result.status, result.stdout), (1, b""))
         self.assertIn("does not answer in time", result.stderr)
