@@ -336,7 +336,7 @@ static void cut_and_compare(struct stage *stage, const char *directory, struct r
     uint64_t synced_batch = stage->model->batch;
     older_lock->bytes = 0;
     (void)load(directory, "lock", older_lock);
-    power_supply_cut_after(supply, random_below(random, 2) == 0 ? random_below(random, 40) : random_below(random, 900));
+    power_supply_cut_after(supply, random_below(random, 2) == 0 ? random_below(random, 40) : random_below(random, 200));
     enum status status = open_all(stage, directory);
     if (status == STATUS_OK)
         work(stage, directory, random, &synced_batch);
