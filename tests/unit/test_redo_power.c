@@ -24,10 +24,15 @@
 #include "engine/store/redo.h"
 #include "engine/store/store.h"
 #include "tests/support/power_vfs.h"
+#include "tests/support/store_model.h"
 
 enum { SEED_COUNT = 110, CUTS_A_SEED = 5, KILL_SEED_COUNT = 40, KILLS_A_SEED = 4 };
-enum { BATCH_COUNT = 1200, BATCH_MESSAGES_MAX = 8, SEQUENCE_MAX = BATCH_COUNT * BATCH_MESSAGES_MAX, KEY_COUNT = 32 };
+enum { BATCH_COUNT = 1200, BATCH_MESSAGES_MAX = 8, KEY_COUNT = 32 };
 enum { PAD_BYTES_MAX = 24 * 1024 };
+
+_Static_assert(BATCH_COUNT *BATCH_MESSAGES_MAX <= STORE_MODEL_SEQUENCE_MAX &&
+                   (int)KEY_COUNT <= (int)STORE_MODEL_KEY_COUNT,
+               "they fit the model");
 
 static struct error error;
 static struct power_supply *supply;
@@ -42,23 +47,13 @@ uint64_t __wrap_store_boot(void)
 
 /* ---- the model ---- */
 
-struct model {
-    uint64_t batch;
-    uint64_t next;
-    uint64_t id_count;
-    size_t pad_bytes; /* the length of a value of one key more */
-    bool settled[SEQUENCE_MAX];
-    uint8_t deliveries[SEQUENCE_MAX];
-    uint64_t values[KEY_COUNT]; /* 0: no such key */
-};
-
 struct stage {
     struct store *store;
     struct redo *redo;
     uint32_t queue;
     uint32_t state;
     uint64_t seed;
-    struct model *model;
+    struct store_model *model;
     struct journal_batch batch; /* the one that is made */
     struct journal_batch all;   /* what is in the log and not in the store */
     struct batch_buffer record;
@@ -75,24 +70,20 @@ struct stage {
             fail_msg("seed %d: %s: %d %s", (int)stage->seed, #call, (int)status_, error.text);                         \
     } while (0)
 
-static size_t text_bytes(uint64_t sequence)
-{
-    return 4 + sequence * 7 % 300;
-}
-
 static void append(struct stage *stage, uint64_t count)
 {
     unsigned char text[304];
     for (; count > 0; count--) {
         uint64_t sequence = stage->model->next++;
         memset(text, (int)(sequence & 255), sizeof text);
-        batch_append(&stage->batch, stage->queue, sequence, text, (uint32_t)text_bytes(sequence));
+        batch_append(&stage->batch, stage->queue, sequence, text,
+                     (uint32_t)store_model_text_bytes(stage->model, sequence));
     }
 }
 
 static void settle(struct stage *stage, struct random_state *random)
 {
-    struct model *model = stage->model;
+    struct store_model *model = stage->model;
     uint64_t first = 1 + random_below(random, model->next);
     if (random_below(random, 2) == 0)
         for (first = 1; first < model->next && model->settled[first];)
@@ -107,7 +98,7 @@ static void settle(struct stage *stage, struct random_state *random)
 
 static void count_delivery(struct stage *stage, struct random_state *random)
 {
-    struct model *model = stage->model;
+    struct store_model *model = stage->model;
     uint64_t sequence = 1 + random_below(random, model->next);
     if (sequence < model->next && !model->settled[sequence] && model->deliveries[sequence] < 200)
         batch_count_delivery(&stage->batch, stage->queue, sequence, ++model->deliveries[sequence]);
@@ -159,89 +150,17 @@ static void model_at(struct stage *stage, uint64_t batch)
 {
     memset(stage->model, 0, sizeof *stage->model);
     stage->model->next = 1;
+    stage->model->text_bytes_limit = 300;
     while (stage->model->batch < batch)
         make_batch(stage);
     batch_clear(&stage->batch);
 }
 
-/* ---- comparing ---- */
-
-struct compared {
-    const struct model *model;
-    uint64_t position;
-    uint64_t id_count;
-    uint64_t pair_count;
-};
-
-static bool compare_message(void *context, const struct store_message *message)
-{
-    struct compared *compared = context;
-    while (compared->position < compared->model->next && compared->model->settled[compared->position])
-        compared->position++;
-    assert_true(message->sequence == compared->position++);
-    assert_true(message->length == text_bytes(message->sequence));
-    assert_true(message->deliveries == compared->model->deliveries[message->sequence]);
-    for (uint32_t i = 0; i < message->length; i++)
-        assert_true(((const unsigned char *)message->text)[i] == (message->sequence & 255));
-    return true;
-}
-
-static bool compare_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
-{
-    (void)message_bytes, (void)wall_ns;
-    struct compared *compared = context;
-    assert_true(id_length == 8 && memcmp(id, &compared->id_count, 8) == 0);
-    compared->id_count++;
-    return true;
-}
-
-static bool compare_pair(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
-{
-    struct compared *compared = context;
-    uint64_t number;
-    if (key_length == 3) {
-        assert_true(value_length == compared->model->pad_bytes);
-        return true;
-    }
-    assert_true(key_length == 8 && value_length == 8);
-    memcpy(&number, key, 8);
-    assert_true(number < KEY_COUNT && memcmp(value, &compared->model->values[number], 8) == 0);
-    compared->pair_count++;
-    return true;
-}
-
-static bool find_batch(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
-{
-    uint64_t number = 1;
-    memcpy(&number, key, key_length);
-    if (number == 0)
-        memcpy(context, value, value_length);
-    return true;
-}
-
 static uint64_t batch_in_store(struct stage *stage)
 {
-    uint64_t batch = 0;
-    OK(store_read_state(stage->store, stage->state, find_batch, &batch, &error));
+    uint64_t batch;
+    OK(store_model_find_batch(stage->store, stage->state, &batch, &error));
     return batch;
-}
-
-static void compare_all(struct stage *stage)
-{
-    const struct model *model = stage->model;
-    struct compared compared = {.model = model, .position = 1};
-    OK(store_read_messages(stage->store, stage->queue, 0, UINT64_MAX, compare_message, &compared, &error));
-    for (; compared.position < model->next; compared.position++)
-        assert_true(model->settled[compared.position]);
-    OK(store_read_ids(stage->store, stage->queue, compare_id, &compared, &error));
-    OK(store_read_state(stage->store, stage->state, compare_pair, &compared, &error));
-    uint64_t pair_count = 0;
-    for (size_t i = 0; i < KEY_COUNT; i++)
-        pair_count += model->values[i] != 0;
-    assert_true(compared.pair_count == pair_count && compared.id_count == model->id_count);
-    uint64_t fault_count;
-    OK(store_check(stage->store, stderr, &fault_count, &error));
-    assert_true(fault_count == 0);
 }
 
 /* ---- at work ---- */
@@ -517,7 +436,7 @@ static void cut_and_compare(struct stage *stage, const char *directory, struct r
         fail_msg("seed %d: batch %d is there; %d was promised, %d was tried", (int)stage->seed, (int)batch,
                  (int)stage->promised, (int)tried);
     model_at(stage, batch);
-    compare_all(stage);
+    store_model_compare(stage->model, stage->store, stage->queue, stage->state);
     stage->promised = batch;
     close_all(stage);
 }
@@ -629,7 +548,7 @@ static void test_kills(void **state)
             save_all(directory, images);
             OK(open_all(stage, directory));
             assert_int_equal(batch_in_store(stage), stage->model->batch);
-            compare_all(stage);
+            store_model_compare(stage->model, stage->store, stage->queue, stage->state);
             close_all(stage);
         }
         remove_all(directory);

@@ -23,8 +23,12 @@
 #include "engine/random.h"
 #include "engine/store/store.h"
 #include "tests/support/power_vfs.h"
+#include "tests/support/store_model.h"
 
-enum { SEED_COUNT = 110, CUTS_A_SEED = 5, BATCH_COUNT = 400, SEQUENCE_MAX = BATCH_COUNT * 40, KEY_COUNT = 64 };
+enum { SEED_COUNT = 110, CUTS_A_SEED = 5, BATCH_COUNT = 400, KEY_COUNT = 64 };
+
+_Static_assert(BATCH_COUNT * 40 <= STORE_MODEL_SEQUENCE_MAX && (int)KEY_COUNT <= (int)STORE_MODEL_KEY_COUNT,
+               "they fit the model");
 
 static struct error error;
 static struct power_supply *supply;
@@ -39,34 +43,21 @@ uint64_t __wrap_store_boot(void)
 
 /* ---- the model ---- */
 
-struct model {
-    uint64_t batch;
-    uint64_t next;
-    uint64_t id_count;
-    bool settled[SEQUENCE_MAX];
-    uint64_t values[KEY_COUNT]; /* 0: no such key */
-};
-
 /* A batch, as calls: to the store, and to the model, which goes on alone when `store` is NULL. */
 struct stage {
     struct store *store;
     uint32_t queue;
     uint32_t state;
     uint64_t seed;
-    struct model *model;
+    struct store_model *model;
 };
-
-static size_t text_bytes(uint64_t sequence)
-{
-    return 4 + sequence * 7 % 900;
-}
 
 static enum status append(struct stage *stage, uint64_t count)
 {
     static unsigned char records[64 * 1024];
     size_t at = 0;
     for (uint64_t i = 0; i < count; i++) {
-        uint32_t length = (uint32_t)text_bytes(stage->model->next + i);
+        uint32_t length = (uint32_t)store_model_text_bytes(stage->model, stage->model->next + i);
         memcpy(records + at, &length, 4);
         memset(records + at + 4, (int)((stage->model->next + i) & 255), length);
         at += 4 + length;
@@ -80,7 +71,7 @@ static enum status append(struct stage *stage, uint64_t count)
 
 static enum status settle(struct stage *stage, struct random_state *random)
 {
-    struct model *model = stage->model;
+    struct store_model *model = stage->model;
     uint64_t first = 1 + random_below(random, model->next);
     if (random_below(random, 2) == 0)
         for (first = 1; first < model->next && model->settled[first];)
@@ -124,63 +115,14 @@ static enum status do_batch(struct stage *stage)
     return status == STATUS_OK ? put(stage, 0, stage->model->batch) : status;
 }
 
-static void model_at(struct model *model, uint64_t seed, uint64_t batch)
+static void model_at(struct store_model *model, uint64_t seed, uint64_t batch)
 {
     memset(model, 0, sizeof *model);
     model->next = 1;
+    model->text_bytes_limit = 900;
     struct stage stage = {.seed = seed, .model = model};
     while (model->batch < batch)
         assert_int_equal(do_batch(&stage), STATUS_OK);
-}
-
-/* ---- comparing ---- */
-
-struct compared {
-    const struct model *model;
-    uint64_t position;
-    uint64_t id_count;
-    uint64_t pair_count;
-};
-
-static bool compare_message(void *context, const struct store_message *message)
-{
-    struct compared *compared = context;
-    while (compared->position < compared->model->next && compared->model->settled[compared->position])
-        compared->position++;
-    assert_true(message->sequence == compared->position++);
-    assert_true(message->length == text_bytes(message->sequence));
-    for (uint32_t i = 0; i < message->length; i++)
-        assert_true(((const unsigned char *)message->text)[i] == (message->sequence & 255));
-    return true;
-}
-
-static bool compare_id(void *context, const void *id, size_t id_length, uint32_t message_bytes, int64_t wall_ns)
-{
-    (void)message_bytes, (void)wall_ns;
-    struct compared *compared = context;
-    assert_true(id_length == 8 && memcmp(id, &compared->id_count, 8) == 0);
-    compared->id_count++;
-    return true;
-}
-
-static bool compare_pair(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
-{
-    struct compared *compared = context;
-    uint64_t number;
-    assert_true(key_length == 8 && value_length == 8);
-    memcpy(&number, key, 8);
-    assert_true(number < KEY_COUNT && memcmp(value, &compared->model->values[number], 8) == 0);
-    compared->pair_count++;
-    return true;
-}
-
-static bool find_batch(void *context, const void *key, size_t key_length, const void *value, size_t value_length)
-{
-    uint64_t number = 1;
-    memcpy(&number, key, key_length);
-    if (number == 0)
-        memcpy(context, value, value_length);
-    return true;
 }
 
 #define OK(call)                                                                                                       \
@@ -189,31 +131,6 @@ static bool find_batch(void *context, const void *key, size_t key_length, const 
         if (status_ != STATUS_OK)                                                                                      \
             fail_msg("seed %d: %s: %d %s", (int)stage->seed, #call, (int)status_, error.text);                         \
     } while (0)
-
-static uint64_t batch_in_store(struct stage *stage)
-{
-    uint64_t batch = 0;
-    OK(store_read_state(stage->store, stage->state, find_batch, &batch, &error));
-    return batch;
-}
-
-static void compare_all(struct stage *stage)
-{
-    const struct model *model = stage->model;
-    struct compared compared = {.model = model, .position = 1};
-    OK(store_read_messages(stage->store, stage->queue, 0, UINT64_MAX, compare_message, &compared, &error));
-    for (; compared.position < model->next; compared.position++)
-        assert_true(model->settled[compared.position]);
-    OK(store_read_ids(stage->store, stage->queue, compare_id, &compared, &error));
-    OK(store_read_state(stage->store, stage->state, compare_pair, &compared, &error));
-    uint64_t pair_count = 0;
-    for (size_t i = 0; i < KEY_COUNT; i++)
-        pair_count += model->values[i] != 0;
-    assert_true(compared.pair_count == pair_count && compared.id_count == model->id_count);
-    uint64_t fault_count;
-    OK(store_check(stage->store, stderr, &fault_count, &error));
-    assert_true(fault_count == 0);
-}
 
 /* ---- power cuts ---- */
 
@@ -315,7 +232,7 @@ static void open_damaged(struct stage *stage, const char *directory, struct rand
     enum status status = open_all(stage, directory);
     uint64_t batch = 0;
     if (status == STATUS_OK)
-        status = store_read_state(stage->store, stage->state, find_batch, &batch, &error);
+        status = store_model_find_batch(stage->store, stage->state, &batch, &error);
     if (status == STATUS_OK && batch < synced_batch)
         fail_msg("seed %d: a bit at %d of the log takes synced batches away", (int)stage->seed, (int)at);
     if (status != STATUS_OK) {
@@ -351,12 +268,13 @@ static void cut_and_compare(struct stage *stage, const char *directory, struct r
     if (random_below(random, 2) == 0)
         save(directory, "lock", older_lock);
     OK(open_all(stage, directory));
-    uint64_t batch = batch_in_store(stage);
+    uint64_t batch = 0;
+    OK(store_model_find_batch(stage->store, stage->state, &batch, &error));
     if (batch < synced_batch || batch > tried_batch)
         fail_msg("seed %d: batch %d is there; %d was synced, %d was tried", (int)stage->seed, (int)batch,
                  (int)synced_batch, (int)tried_batch);
     model_at(stage->model, stage->seed, batch);
-    compare_all(stage);
+    store_model_compare(stage->model, stage->store, stage->queue, stage->state);
     store_close(&stage->store);
 }
 
@@ -370,7 +288,7 @@ static void remove_all(const char *directory)
 static void test_power_cuts(void **state)
 {
     (void)state;
-    struct model *model = calloc(1, sizeof *model);
+    struct store_model *model = calloc(1, sizeof *model);
     older_lock = calloc(1, sizeof *older_lock);
     assert_non_null(older_lock);
     for (uint64_t seed = 1; seed <= SEED_COUNT; seed++) {
@@ -397,7 +315,7 @@ static void test_power_cuts(void **state)
 static void test_full_disk(void **state)
 {
     (void)state;
-    struct model *model = calloc(1, sizeof *model);
+    struct store_model *model = calloc(1, sizeof *model);
     char directory[] = "/tmp/test_store_power.XXXXXX";
     assert_non_null(mkdtemp(directory));
     supply = power_supply_new();
@@ -420,7 +338,7 @@ static void test_full_disk(void **state)
         full_count++;
         model_at(model, stage->seed, batch);
         if (full_count % 16 == 0)
-            compare_all(stage);
+            store_model_compare(stage->model, stage->store, stage->queue, stage->state);
         OK(store_begin(stage->store, &error));
         OK(do_batch(stage));
         OK(store_commit(stage->store, true, &error));
@@ -428,7 +346,7 @@ static void test_full_disk(void **state)
     assert_true(full_count > 50);
     store_close(&stage->store);
     OK(open_all(stage, directory));
-    compare_all(stage);
+    store_model_compare(stage->model, stage->store, stage->queue, stage->state);
     store_close(&stage->store);
     power_supply_free(supply);
     supply = NULL;
