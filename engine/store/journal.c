@@ -346,7 +346,7 @@ static struct journal_batch *seal(struct journal *journal)
     return batch_is_empty(batch) && !batch->wants_sync ? NULL : batch;
 }
 
-/* If the batch is not logged here, the writer does it, who also knows what to do when the disk is full. */
+/* If the batch is not logged here, the logger does it, who also knows what to do when the disk is full. */
 static void log_here(struct journal *journal, struct journal_batch *batch)
 {
     if (!batch->wants_sync || batch->bytes > LOGGED_HERE_BYTES_MAX || pthread_mutex_trylock(&journal->logging) != 0)

@@ -5,9 +5,6 @@
 #include "engine/clock.h"
 #include "engine/store/journal_private.h"
 
-/* The writer is told when so much is in the log: as much as it puts into the store at once. */
-enum { MUCH_BYTES = JOURNAL_TRANSACTION_BYTES };
-
 void journal_fail(struct journal *journal, enum status status, const struct error *reason)
 {
     if (journal_has_failed(journal))
@@ -41,7 +38,7 @@ static bool wants_writer(struct journal *journal, uint64_t ticket, size_t bytes)
     uint64_t untaken_count = ticket - atomic_load_explicit(&journal->taken_ticket, memory_order_relaxed);
     journal->untold_bytes += bytes;
     if (ticket - journal_written_ticket(journal) > 1 && untaken_count < JOURNAL_BATCH_COUNT / 2 &&
-        journal->untold_bytes < MUCH_BYTES)
+        journal->untold_bytes < JOURNAL_TRANSACTION_BYTES)
         return false;
     journal->untold_bytes = 0;
     return true;
@@ -121,13 +118,19 @@ static bool fits(struct journal *journal, uint64_t ticket)
     return false;
 }
 
+/* Whether it waits in vain: at the end, for a writer whom the disk refuses. */
+static bool waits_in_vain(const struct journal *journal, const struct journal_turn *turn)
+{
+    return turn->ending && atomic_load_explicit(&journal->writer.is_refused, memory_order_relaxed);
+}
+
 /* Under the lock. */
 static enum status log_next(struct journal *journal, struct journal_turn *turn)
 {
     enum status status = STATUS_OK;
     for (uint64_t next; status == STATUS_OK && (next = journal_logged_ticket(journal) + 1) <= turn->sealed;) {
         if (!fits(journal, next))
-            break;
+            return waits_in_vain(journal, turn) ? STATUS_AGAIN : STATUS_OK;
         status = journal_log(journal, journal_batch_of(journal, next), &turn->error);
         turn->did_something |= status == STATUS_OK;
     }

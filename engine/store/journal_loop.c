@@ -32,6 +32,7 @@ static void set_refused(struct journal *journal, struct journal_hand *hand, bool
     tell(journal, is_refused ? "the disk is full; nothing is taken until there is room" : "there is room again",
          reason);
     idle_wake(journal->durable_idle);
+    idle_wake(&journal->logger.idle); /* it may wait for the writer */
 }
 
 static void wait_to_retry(struct journal_hand *hand)

@@ -70,7 +70,7 @@ struct journal {
     size_t untold_bytes;   /* logged since the writer was woken */
     int64_t last_flush_ns; /* what it took to log the last batch that was to be on the disk */
     /* When the oldest thing was put in that is in the log and not on the disk; CLOCK_NEVER_NS: none. Relaxed: the
-     * writer rests by it without the lock; it is woken after the durable thread has set it. */
+     * logger rests by it without the lock, and only what the logger has logged leaves it set. */
     _Atomic int64_t unsynced_since_ns;
 
     /* The durable thread's. */

@@ -224,6 +224,25 @@ static void test_an_end_with_a_full_store(void **state)
     expect_stored(1, 11);
 }
 
+/* What is too large for the log waits for the store, and at the end not for ever. */
+static void test_an_end_with_a_large_batch(void **state)
+{
+    (void)state;
+    enum { BYTES = REDO_RECORD_BYTES_MAX };
+    char *text = calloc(1, BYTES);
+    assert_non_null(text);
+    open_with(NS_PER_MS);
+    append(1, 10);
+    turn_until(journal_written_ticket, 1);
+    atomic_store(&commit_result, STATUS_AGAIN);
+    journal_append(journal, queue_number, 11, text, BYTES);
+    free(text);
+    assert_int_equal(journal_finish(journal, &error), STATUS_SYSTEM);
+    assert_non_null(strstr(error.text, "the disk is full"));
+    atomic_store(&commit_result, STATUS_OK);
+    expect_stored(1, 10);
+}
+
 static void test_a_failure_is_for_good(void **state)
 {
     (void)state;
@@ -282,6 +301,7 @@ int main(void)
         JOURNAL_TEST(test_a_full_disk),
         JOURNAL_TEST(test_an_end_on_a_full_disk),
         JOURNAL_TEST(test_an_end_with_a_full_store),
+        JOURNAL_TEST(test_an_end_with_a_large_batch),
         JOURNAL_TEST(test_a_failure_is_for_good),
         JOURNAL_TEST(test_too_much_at_once),
     };
